@@ -1,0 +1,298 @@
+"""One stage of an experiment as frozen values: read from YAML, overridden, held against the schema and the parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from oltr import plugins
+from oltr.options import OptionError, is_schedule
+from oltr.plain_data import ConfigError, override, read
+from oltr.plugins import Kind, nearest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part by name, with its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPart(Part):
+    """A part that is trained: what its parameter group overrides, and which of its children train if not all."""
+
+    optim: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPart(Part):
+    """A loss and its weight in the sum: a number or a schedule."""
+
+    weight: Any = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """The class centroids: present, with these settings of their parameter group."""
+
+    optim: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Decode and resize the images once; ``image_size`` null keeps the size they have."""
+
+    image_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What the report is computed from: the store is the same whatever stands here."""
+
+    scorers: tuple[Part, ...] = ()
+    shots: Mapping[str, Any] = field(default_factory=dict)
+    acceptance: float = 0.95
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    batch_size: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """One stage, whole: everything that its result depends on but the data's root and the device."""
+
+    stage: Part
+    data: Part
+    train_transform: Part
+    test_transform: Part
+    backbone: NetworkPart
+    classifier: NetworkPart
+    losses: tuple[LossPart, ...]
+    optimizer: Part
+    epochs: int
+    batch_size: int
+    init_from: str | None = None
+    cache: CacheConfig | None = None
+    sampler: Part = Part(name="shuffled")
+    memory: MemoryConfig | None = None
+    clip_norm: Any = None
+    keep: str = "best"
+    evaluation: EvaluationConfig = EvaluationConfig()
+    workers: int = 0
+    seed: int = 0
+
+
+PART_FIELDS: dict[str, Kind] = {
+    "stage": plugins.STAGES,
+    "data": plugins.DATASETS,
+    "train_transform": plugins.TRANSFORMS,
+    "test_transform": plugins.TRANSFORMS,
+    "sampler": plugins.SAMPLERS,
+    "backbone": plugins.BACKBONES,
+    "classifier": plugins.CLASSIFIERS,
+    "optimizer": plugins.OPTIMIZERS,
+}
+KEEP = ("best", "last")
+SHARED_WITH_PREDECESSOR = ("data", "cache", "test_transform", "workers")
+"""Overrides of these reach the stages that a stage starts from: all of a chain see the same images."""
+
+
+def split_overrides(assignments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The overrides of a stage, and those that reach its predecessor: ``init_from.…`` and what a chain shares."""
+    own = [text for text in assignments if not text.startswith("init_from.")]
+    shared = [text for text in own if text.partition("=")[0].partition(".")[0] in SHARED_WITH_PREDECESSOR]
+    return own, shared + [text.removeprefix("init_from.") for text in assignments if text.startswith("init_from.")]
+
+
+def load(path: Path, assignments: Sequence[str] = ()) -> StageConfig:
+    """The config at ``path``, overridden and held against the schema; no part is imported."""
+    own, _ = split_overrides(assignments)
+    return parse(override(read(path), own), str(path))
+
+
+def predecessor(path: Path, config: StageConfig) -> Path | None:
+    """The config file that ``init_from`` names: one beside ``path``."""
+    if config.init_from is None:
+        return None
+    before = path.with_name(f"{config.init_from}.yaml")
+    if not before.is_file():
+        others = sorted(found.stem for found in path.parent.glob("*.yaml") if found != path)
+        raise ConfigError(f"{path}: init_from: no config {before}{nearest(config.init_from, others)}")
+    return before
+
+
+def parse(plain: Mapping[str, Any], place: str) -> StageConfig:
+    """Plain data as a config, or a ConfigError that names the key path."""
+    _known(plain, StageConfig, place)
+    values: dict[str, Any] = {
+        key: _part(value, f"{place}: {key}", NetworkPart if key in ("backbone", "classifier") else Part)
+        if key in PART_FIELDS
+        else value
+        for key, value in plain.items()
+    }
+    for key in ("epochs", "batch_size", "workers", "seed"):
+        low = 1 if key == "batch_size" else 0
+        if key in values and (not _is_int(values[key]) or values[key] < low):
+            raise ConfigError(f"{place}: {key}: a whole number from {low} on, not {values[key]!r}")
+    if values.get("keep", KEEP[0]) not in KEEP:
+        raise ConfigError(f"{place}: keep: {values['keep']!r}{nearest(str(values['keep']), KEEP)}")
+    if values.get("init_from") is not None and not isinstance(values["init_from"], str):
+        raise ConfigError(f"{place}: init_from: the name of a config beside this one, not {values['init_from']!r}")
+    _scalar(values.get("clip_norm", 0.0), f"{place}: clip_norm")
+    values["losses"] = _losses(values.get("losses"), f"{place}: losses")
+    for key, make in (("memory", MemoryConfig), ("cache", CacheConfig)):
+        if values.get(key) is not None:
+            values[key] = _section(values[key], f"{place}: {key}", make)
+    if "evaluation" in values:
+        values["evaluation"] = _evaluation(values["evaluation"], f"{place}: evaluation")
+    required = [name.name for name in fields(StageConfig) if name.name not in values and _is_required(name)]
+    if required:
+        raise ConfigError(f"{place}: the key {required[0]!r} is missing")
+    return StageConfig(**values)
+
+
+def plain(config: StageConfig) -> dict[str, Any]:
+    """The config as plain data that ``parse`` reads back: what is stored, shown and compared."""
+    return {item.name: _plain(getattr(config, item.name)) for item in fields(config)}
+
+
+def check(config: StageConfig, place: str) -> None:
+    """Import every part that the config names and hold the options of each against its signature."""
+    for key, kind in PART_FIELDS.items():
+        _check_part(kind, getattr(config, key), f"{place}: {key}")
+    for index, loss in enumerate(config.losses):
+        part = _check_part(plugins.LOSSES, loss, f"{place}: losses.{index}")
+        _check_scalar(loss.weight, f"{place}: losses.{index}.weight")
+        _check_memory(part, loss, config, f"{place}: losses.{index}")
+    for index, scorer in enumerate(config.evaluation.scorers):
+        _check_part(plugins.SCORERS, scorer, f"{place}: evaluation.scorers.{index}")
+    _check_memory(plugins.CLASSIFIERS.load(config.classifier.name), config.classifier, config, f"{place}: classifier")
+    _check_scalar(config.clip_norm, f"{place}: clip_norm")
+    for key, optim in (("backbone", config.backbone.optim), ("classifier", config.classifier.optim)):
+        _check_part(plugins.OPTIMIZERS, _merged(config.optimizer, optim), f"{place}: {key}.optim")
+    if config.memory is not None:
+        _check_part(plugins.OPTIMIZERS, _merged(config.optimizer, config.memory.optim), f"{place}: memory.optim")
+
+
+def _merged(optimizer: Part, optim: Mapping[str, Any]) -> Part:
+    return replace(optimizer, options={**optimizer.options, **optim})
+
+
+def _check_part(kind: Kind, part: Part, place: str) -> Any:
+    try:
+        return kind.check(part.name, part.options)
+    except OptionError as error:
+        raise ConfigError(f"{place}: {error}") from error
+
+
+def _check_memory(part: Any, named: Part, config: StageConfig, place: str) -> None:
+    if getattr(part, "needs_memory", False) and config.memory is None:
+        raise ConfigError(f"{place}: {named.name!r} reads class centroids: add `memory: {{}}` to the config")
+
+
+def _check_scalar(value: Any, place: str) -> None:
+    if is_schedule(value):
+        _check_part(plugins.SCHEDULES, _part(value, place, Part), place)
+
+
+def _known(plain: Any, make: type, place: str) -> None:
+    if not isinstance(plain, Mapping):
+        raise ConfigError(f"{place}: a mapping of keys, not {plain!r}")
+    names = [item.name for item in fields(make)]
+    for key in plain:
+        if key not in names:
+            raise ConfigError(f"{place}: unknown key {key!r}{nearest(str(key), names)}")
+
+
+def _part(value: Any, place: str, make: type[Part]) -> Part:
+    """A part from `name` alone or from a mapping with `name`; what is not the config's own is an option."""
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str):
+        raise ConfigError(f"{place}: a part is a name, or a mapping with a name, not {value!r}")
+    own = {item.name for item in fields(make)} - {"options"}
+    taken: dict[str, Any] = {key: item for key, item in value.items() if key in own}
+    if taken.get("only") is not None:
+        only = taken["only"]
+        if not isinstance(only, list | tuple) or not all(isinstance(child, str) for child in only):
+            raise ConfigError(f"{place}.only: a list of children's names, not {only!r}")
+        taken["only"] = tuple(only)
+    if not isinstance(taken.get("optim", {}), Mapping):
+        raise ConfigError(f"{place}.optim: a mapping of the optimizer's settings, not {taken['optim']!r}")
+    if "weight" in taken:
+        _scalar(taken["weight"], f"{place}.weight")
+    return make(**taken, options={key: item for key, item in value.items() if key not in own})
+
+
+def _losses(value: Any, place: str) -> tuple[Part, ...]:
+    if not isinstance(value, list | tuple) or not value:
+        raise ConfigError(f"{place}: a list of one loss or more, not {value!r}")
+    return tuple(_part(loss, f"{place}.{index}", LossPart) for index, loss in enumerate(value))
+
+
+def _section(value: Any, place: str, make: type) -> Any:
+    _known(value, make, place)
+    if not isinstance(value.get("optim", {}), Mapping):
+        raise ConfigError(f"{place}.optim: a mapping of the optimizer's settings, not {value['optim']!r}")
+    size = value.get("image_size")
+    if size is not None and (not _is_int(size) or size < 1):
+        raise ConfigError(f"{place}.image_size: a whole number from 1 on, or null, not {size!r}")
+    return make(**value)
+
+
+def _evaluation(value: Any, place: str) -> EvaluationConfig:
+    _known(value, EvaluationConfig, place)
+    values = dict(value)
+    scorers = values.get("scorers", ())
+    if not isinstance(scorers, list | tuple):
+        raise ConfigError(f"{place}.scorers: a list of scorers, not {scorers!r}")
+    values["scorers"] = tuple(_part(item, f"{place}.scorers.{index}", Part) for index, item in enumerate(scorers))
+    acceptance = values.get("acceptance", 0.95)
+    if not _is_number(acceptance) or not 0 < acceptance <= 1:
+        raise ConfigError(f"{place}.acceptance: a share above 0 and up to 1, not {acceptance!r}")
+    for key in ("shots", "fixed"):
+        if not isinstance(values.get(key, {}), Mapping):
+            raise ConfigError(f"{place}.{key}: a mapping, not {values[key]!r}")
+    for scorer, confidence in values.get("fixed", {}).items():
+        if scorer not in {part.name for part in values["scorers"]}:
+            raise ConfigError(f"{place}.fixed: {scorer!r} is none of this config's scorers")
+        if not _is_number(confidence):
+            raise ConfigError(f"{place}.fixed.{scorer}: a number, not {confidence!r}")
+    size = values.get("batch_size", 1)
+    if not _is_int(size) or size < 1:
+        raise ConfigError(f"{place}.batch_size: a whole number from 1 on, not {size!r}")
+    return EvaluationConfig(**values)
+
+
+def _scalar(value: Any, place: str) -> None:
+    if value is not None and not _is_number(value) and not is_schedule(value):
+        raise ConfigError(f"{place}: a number or a schedule, not {value!r}")
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Part):
+        own = {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.name != "options"}
+        return {**own, **_plain(value.options)}
+    if isinstance(value, MemoryConfig | CacheConfig | EvaluationConfig):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

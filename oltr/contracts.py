@@ -1,0 +1,119 @@
+"""What the parts of a run say to each other. Importing this imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+OPEN = -1
+"""Label of an image whose class was never trained on."""
+
+
+class UserError(Exception):
+    """A mistake of the user's, said in one line: what, where, and the nearest right answer (exit code 2)."""
+
+
+class RunError(Exception):
+    """A run that cannot go on though its config was right: a loss that is not finite, a full disk (exit code 1)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a stage stands: ``epoch`` counts from 0 and is less than ``epochs``."""
+
+    epoch: int
+    epochs: int
+
+    @property
+    def fraction(self) -> float:
+        """0 in the first epoch, 1 in the last; 0 where there is only one."""
+        return self.epoch / (self.epochs - 1) if self.epochs > 1 else 0.0
+
+    def cycle(self, factor: float) -> float:
+        """The cyclical coefficient eta: 1 in the first epoch, 0 at ``1 / factor`` of the way, 1 in the last.
+
+        With ``factor`` 1 it falls to 0 and stays there. Always within [0, 1] (Smith, 2022).
+        """
+        if factor < 1:
+            raise UserError(f"a cycle's factor is at least 1, not {factor:g}")
+        turn = factor * self.fraction
+        if turn <= 1:
+            return 1.0 - turn
+        return min(1.0, (turn - 1.0) / (factor - 1.0)) if factor > 1 else 0.0
+
+
+class Schedule(Protocol):
+    """A scalar as a pure function of progress."""
+
+    def __call__(self, progress: Progress) -> float: ...
+
+
+Scalar = Union[float, Schedule]  # noqa: UP007 - evaluated at run time, read by the option check
+"""A number, or a schedule of one: every scalar a user may set is one of these."""
+
+
+def at(scalar: Scalar, progress: Progress) -> float:
+    """The value of ``scalar`` at ``progress``."""
+    return scalar(progress) if callable(scalar) else float(scalar)
+
+
+class Outputs(NamedTuple):
+    """What a network says of a batch; losses and scorers read this and nothing else of the network."""
+
+    features: Tensor  # [B, D]
+    logits: Tensor  # [B, C]
+    centroids: Tensor | None = None  # [C, D]
+
+
+class Loss(Protocol):
+    """A scalar to minimise. ``target`` holds class indices [B], or probabilities [B, C] where a loss allows it."""
+
+    def __call__(self, outputs: Outputs, target: Tensor, progress: Progress) -> Tensor: ...
+
+
+class Scorer(Protocol):
+    """How unlike any known class each sample looks, [B]: higher is more unknown."""
+
+    def __call__(self, outputs: Outputs) -> Tensor: ...
+
+
+class Transform(Protocol):
+    """How stored images become a network's input: shapes in the worker, arithmetic on the batch."""
+
+    def image(self, image: Tensor) -> Tensor:
+        """One uint8 image [3, h, w] brought to the size of the batch, uint8 [3, H, W].
+
+        Its draws come from torch's global generator, which the loader seeds for each batch.
+        """
+        ...
+
+    def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """A uint8 batch [B, 3, H, W], on its device, as the float32 input. ``generator`` lives on the CPU."""
+        ...
+
+
+class Sampler(Protocol):
+    """The order of the training images, epoch by epoch; its state resumes the sequence exactly."""
+
+    def indices(self, progress: Progress) -> Tensor:
+        """The indices of this epoch's images, int64 [n]; called once per epoch, in order."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a stage begins with: the best weights of the stage before, and what it may ask of the data."""
+
+    state: Mapping[str, Tensor] | None
+    """State dict of the predecessor's pair, or None where there is no predecessor."""
+    class_means: Callable[[], Tensor]
+    """Means of the backbone's features over the plain training set, [C, D]; one pass of the network as it now is."""

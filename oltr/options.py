@@ -1,0 +1,86 @@
+"""What options a part declares, and whether a value from a config can stand for one of them."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import types
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+RESERVED = ("name", "weight", "optim", "only")
+"""Keys beside a part's options in a config; no part may use them as options."""
+
+
+class OptionError(Exception):
+    """A part or an option that cannot be used as the config asks; one line."""
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether a value describes a schedule: a mapping with a ``name``."""
+    return isinstance(value, Mapping) and "name" in value
+
+
+def declared(part: Callable[..., Any], place: str) -> dict[str, tuple[bool, Any]]:
+    """Of each parameter, whether it is required and its type; only what can be given by keyword is accepted."""
+    found: dict[str, tuple[bool, Any]] = {}
+    hints = _hints(part)
+    for key, parameter in inspect.signature(part).parameters.items():
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise OptionError(f"{place} declares '{parameter}': a part takes keyword options only")
+        if key in RESERVED:
+            raise OptionError(f"{place} declares an option {key!r}, a name that configs keep for themselves")
+        found[key] = (parameter.default is parameter.empty, hints.get(key, Any))
+    return found
+
+
+def _hints(part: Callable[..., Any]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(part.__init__ if isinstance(part, type) else part)  # type: ignore[misc]
+    except (NameError, TypeError, AttributeError):
+        return {}  # a part whose annotations do not resolve is only checked by name
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value from YAML can stand where ``hint`` is declared; types that YAML cannot write are let through."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (typing.Union, types.UnionType):
+        return any(fits(value, argument) for argument in arguments)
+    if origin is typing.Literal:
+        return value in arguments
+    if is_schedule(value) or (callable(value) and hint not in (bool, int, float, str)):
+        return hint not in (bool, int, float, str, type(None)) and origin not in (list, tuple, collections.abc.Sequence)
+    if hint is type(None):
+        return value is None
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint in (bool, str):
+        return isinstance(value, hint)
+    if origin in (list, tuple, collections.abc.Sequence) or hint in (list, tuple):
+        element = arguments[0] if arguments and (origin is not tuple or arguments[-1] is ...) else Any
+        return isinstance(value, list | tuple) and all(fits(item, element) for item in value)
+    if origin in (dict, collections.abc.Mapping) or hint is dict:
+        return isinstance(value, Mapping)
+    if isinstance(hint, type) and getattr(hint, "_is_protocol", False):
+        return callable(value)
+    return isinstance(value, hint) if isinstance(hint, type) else True
+
+
+def say(hint: Any) -> str:
+    """A type in a user's words."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    words = {float: "a number", int: "a whole number", bool: "true or false", str: "a word", type(None): "null"}
+    if hint in words:
+        return words[hint]
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(dict.fromkeys(say(argument) for argument in arguments))
+    if origin is typing.Literal:
+        return "one of " + ", ".join(repr(argument) for argument in arguments)
+    if origin in (list, tuple, collections.abc.Sequence):
+        return "a list"
+    if origin in (dict, collections.abc.Mapping):
+        return "a mapping"
+    return "a schedule" if getattr(hint, "_is_protocol", False) else str(getattr(hint, "__name__", hint))
