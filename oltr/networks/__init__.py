@@ -1,0 +1,1 @@
+"""Backbones and classifiers: each part is one file; pair.py joins them."""

@@ -1,0 +1,69 @@
+"""The network of a run: a backbone, a classifier, and where a stage wants one, a memory of class centroids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from oltr.contracts import Outputs, UserError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+
+class Memory(nn.Module):
+    """One centroid per class, [C, D]: trained by the losses alone, read by the classifier."""
+
+    def __init__(self, *, num_classes: int, feature_dim: int) -> None:
+        super().__init__()
+        self.centroids = nn.Parameter(torch.zeros(num_classes, feature_dim))
+
+
+class NetworkPair(nn.Module):
+    """Images in, ``Outputs`` out. The classifier sees the memory's values; only losses pass it gradients."""
+
+    def __init__(self, backbone: nn.Module, classifier: nn.Module, memory: Memory | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.classifier = classifier
+        self.memory = memory
+        self._frozen: list[nn.Module] = []
+
+    def train_only(self, part: str, children: Sequence[str]) -> None:
+        """Freeze all of ``part`` but the named children: no gradients, and BatchNorm keeps its statistics."""
+        module = getattr(self, part)
+        known = dict(module.named_children())
+        for name in children:
+            if name not in known:
+                raise UserError(f"{part}.only: the network has no child {name!r}; it has: {', '.join(known)}")
+        for parameter in module.parameters(recurse=False):
+            parameter.requires_grad_(False)
+        for name, child in known.items():
+            if name not in children:
+                child.requires_grad_(False)
+                self._frozen.append(child)
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
+
+    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Features [B, D] and logits [B, C]: the part of the work that can be split over devices."""
+        features = self.backbone(images)
+        centroids = None if self.memory is None else self.memory.centroids.detach()
+        return features, self.classifier(features, centroids)
+
+    def outputs(self, features: Tensor, logits: Tensor) -> Outputs:
+        return Outputs(features, logits, None if self.memory is None else self.memory.centroids)
+
+    def forward(self, images: Tensor) -> Outputs:
+        return self.outputs(*self.embed(images))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Outputs:
+        outputs: Outputs = super().__call__(*args, **kwargs)
+        return outputs
