@@ -1,0 +1,157 @@
+"""The cyclical focal loss; the asymmetric focal and the focal loss are special cases of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from oltr.contracts import Outputs, Progress, Scalar, at
+from oltr.losses.inputs import check_number, cool, prepare
+
+
+def cyclical_focal_loss(
+    logits: Tensor,
+    target: Tensor,
+    *,
+    eta: float,
+    gamma_pos: float = 0.0,
+    gamma_neg: float = 4.0,
+    gamma_hc: float = 2.0,
+    label_smoothing: float = 0.1,
+) -> Tensor:
+    """From the asymmetric focal loss (``eta`` 0) to one that favours confident samples (``eta`` 1), [B] (Smith, 2022).
+
+    The term -q log p of the smoothed target q has the weight (1 - eta) (1 - p)^gamma_pos + eta (1 + p)^gamma_hc in the
+    target's class and (1 - eta) p^gamma_neg + eta in any other. For probabilities [B, C] the loss is the mean, under
+    them, of the losses for each class, so linear in the target (the published code takes the argmax instead). Values
+    and gradients are finite for any gamma >= 0 (as far as 2^gamma_hc is a number); targets get no gradient.
+    """
+    check_number("label_smoothing", label_smoothing)
+    for name, gamma in (("gamma_pos", gamma_pos), ("gamma_neg", gamma_neg), ("gamma_hc", gamma_hc)):
+        check_number(name, gamma)
+    logits, target = prepare(logits, target)
+    terms = _Terms(eta, gamma_pos, gamma_neg, gamma_hc, smoothed=label_smoothing / max(1, logits.shape[1]))
+    loss: Tensor = _CyclicalFocal.apply(logits, target, terms, 1 - label_smoothing + terms.smoothed)
+    return loss
+
+
+def asymmetric_focal_loss(
+    logits: Tensor, target: Tensor, *, gamma_pos: float = 0.0, gamma_neg: float = 4.0, label_smoothing: float = 0.1
+) -> Tensor:
+    """A focal loss with an exponent for the target's class and one for the others, [B] (Ridnik et al., 2021)."""
+    return cyclical_focal_loss(
+        logits, target, eta=0.0, gamma_pos=gamma_pos, gamma_neg=gamma_neg, label_smoothing=label_smoothing
+    )
+
+
+def focal_loss(logits: Tensor, target: Tensor, *, gamma: float = 2.0, label_smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy times (1 - p)^gamma, in its softmax form, [B] (Lin et al., 2017); smoothed others get p^gamma."""
+    return asymmetric_focal_loss(logits, target, gamma_pos=gamma, gamma_neg=gamma, label_smoothing=label_smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CyclicalFocalLoss:
+    """Mean cyclical focal loss of the logits over ``temperature``, by default in its published OLTR setting.
+
+    ``factor`` shapes the cycle; an ``eta`` takes its place: 0 is the asymmetric focal loss.
+    """
+
+    gamma_pos: Scalar = 0.0
+    gamma_neg: Scalar = 4.0
+    gamma_hc: Scalar = 2.0
+    factor: float = 2.0
+    eta: Scalar | None = None
+    label_smoothing: Scalar = 0.1
+    temperature: Scalar = 1.0
+
+    def __post_init__(self) -> None:
+        Progress(epoch=0, epochs=1).cycle(self.factor)
+        for name in ("gamma_pos", "gamma_neg", "gamma_hc", "label_smoothing", "temperature"):
+            check_number(name, getattr(self, name))
+
+    def __call__(self, outputs: Outputs, target: Tensor, progress: Progress) -> Tensor:
+        return cyclical_focal_loss(
+            cool(outputs.logits, at(self.temperature, progress)),
+            target,
+            eta=progress.cycle(self.factor) if self.eta is None else at(self.eta, progress),
+            gamma_pos=at(self.gamma_pos, progress),
+            gamma_neg=at(self.gamma_neg, progress),
+            gamma_hc=at(self.gamma_hc, progress),
+            label_smoothing=at(self.label_smoothing, progress),
+        ).mean()
+
+
+class _Terms(NamedTuple):
+    """One class's term of the loss as a function of l = log p, and its slope, where p moves with l."""
+
+    eta: float
+    gamma_pos: float
+    gamma_neg: float
+    gamma_hc: float
+    smoothed: float
+    """Share of the smoothed target in each class."""
+
+    def positive(self, log_p: Tensor) -> Tensor:
+        log_p = log_p.clamp_max(0)
+        focal = (-log_p.expm1()) ** self.gamma_pos
+        return log_p * ((1 - self.eta) * focal + self.eta * (1 + log_p.exp()) ** self.gamma_hc)
+
+    def positive_slope(self, log_p: Tensor) -> Tensor:
+        log_p = log_p.clamp_max(0)
+        p, rest = log_p.exp(), -log_p.expm1()
+        # l (1 - p)^(gamma - 1), finite for any gamma: l / (1 - p) tends to -1 as p tends to 1.
+        ratio = torch.where(rest > 0, log_p / rest, -1.0)
+        focal = rest**self.gamma_pos * (1 - self.gamma_pos * p * ratio)
+        confident = (1 + p) ** self.gamma_hc * (1 + self.gamma_hc * p * log_p / (1 + p))
+        return (1 - self.eta) * focal + self.eta * confident
+
+    def negative(self, log_p: Tensor) -> Tensor:
+        return (self.gamma_neg * log_p).exp_().mul_(1 - self.eta).add_(self.eta).mul_(log_p)
+
+    def negative_slope(self, log_p: Tensor) -> Tensor:
+        focal = (self.gamma_neg * log_p).exp_()
+        return focal.addcmul_(focal, log_p, value=self.gamma_neg).mul_(1 - self.eta).add_(self.eta)
+
+
+class _CyclicalFocal(torch.autograd.Function):
+    """The loss in closed form: one log-softmax [B, C] is all it keeps, and index targets are gathered, never spread."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, terms: _Terms, own: float) -> Tensor:
+        log_p = logits.log_softmax(dim=1)
+        ctx.save_for_backward(log_p, target)
+        ctx.terms, ctx.own = terms, own
+        named, share = _named(log_p, target)
+        loss = own * (share * terms.positive(named)).sum(dim=1)
+        if terms.smoothed:
+            others = share.sum(dim=1) * terms.negative(log_p).sum(dim=1) - (share * terms.negative(named)).sum(dim=1)
+            loss = loss + terms.smoothed * others
+        return -loss
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        log_p, target = ctx.saved_tensors
+        terms: _Terms = ctx.terms
+        named, share = _named(log_p, target)
+        named_slope = ctx.own * terms.positive_slope(named)
+        if terms.smoothed:
+            named_slope -= terms.smoothed * terms.negative_slope(named)
+            slope = terms.negative_slope(log_p).mul_(terms.smoothed * share.sum(dim=1, keepdim=True))
+        else:
+            slope = torch.zeros_like(log_p)
+        named_slope *= share
+        slope = slope.add_(named_slope) if target.dim() == 2 else slope.scatter_add_(1, target[:, None], named_slope)
+        slope.addcmul_(log_p.exp(), slope.sum(dim=1, keepdim=True), value=-1)
+        return slope.mul_(-grad[:, None]), None, None, None
+
+
+def _named(log_p: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of the classes that the targets name, and their shares: [B, 1], or [B, C] of soft targets."""
+    if target.dim() == 2:
+        return log_p, target
+    named = log_p.gather(1, target[:, None])
+    return named, torch.ones_like(named)

@@ -1,0 +1,125 @@
+"""The discriminative centroid loss: features near the centroid of their class and far from the others'."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from oltr.contracts import Outputs, Progress, Scalar, UserError, at
+from oltr.losses.inputs import full_precision
+
+
+def disc_centroids_loss(
+    features: Tensor,
+    centroids: Tensor,
+    target: Tensor,
+    *,
+    margin: float = 10.0,
+    repel_weight: float = 0.01,
+    gradient: str = "published",
+    average: bool = True,
+) -> Tensor:
+    """Mean over the batch of half the squared distance to the own centroid, plus a weighted repelling term: a scalar.
+
+    The repelling term is what the mean squared distance, over all B x C pairs with the own class as 0, falls short of
+    ``margin`` (Liu et al., 2019). ``gradient`` "published" is the method's own rule for the centroids, see
+    ``_PublishedAttraction``; "autograd" is the derivative. ``average`` False sums the attracting term over the batch.
+    """
+    _check(features, centroids, target, gradient)
+    features, centroids, target = full_precision(features), full_precision(centroids), target.long()
+    divisor = max(1, len(features)) if average else 1
+    attract = _PublishedAttraction.apply if gradient == "published" else _attraction
+    attracted: Tensor = attract(features, centroids, target, divisor)
+    pairs = max(1, len(features)) * len(centroids)
+    repelled = (margin - _distances_to_others(features, centroids, target) / pairs).clamp_min(0)
+    return attracted + repel_weight * repelled
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscCentroidsLoss:
+    """The discriminative centroid loss on a pair's features and memory (Liu et al., 2019).
+
+    With the published gradient the centroids are attracted at a rate of their own, whatever weight the loss has.
+    """
+
+    needs_memory: ClassVar[bool] = True
+
+    margin: Scalar = 10.0
+    repel_weight: Scalar = 0.01
+    gradient: str = "published"
+
+    def __post_init__(self) -> None:
+        _check_gradient(self.gradient)
+
+    def __call__(self, outputs: Outputs, target: Tensor, progress: Progress) -> Tensor:
+        if outputs.centroids is None:
+            raise UserError("disc_centroids needs class centroids, which this network lacks: add a `memory:` section")
+        return disc_centroids_loss(
+            outputs.features,
+            outputs.centroids,
+            target,
+            margin=at(self.margin, progress),
+            repel_weight=at(self.repel_weight, progress),
+            gradient=self.gradient,
+        )
+
+
+def _attraction(features: Tensor, centroids: Tensor, target: Tensor, divisor: int) -> Tensor:
+    return (features - centroids.index_select(0, target)).square().sum() / (2 * divisor)
+
+
+class _PublishedAttraction(torch.autograd.Function):
+    """The attracting term with the published rule for centroids: sum over the class of (c - f) / (1 + n) / divisor.
+
+    It ignores the gradient that comes in, so neither a loss weight nor a gradient scaler reaches it (Wen et al., 2016).
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, centroids: Tensor, target: Tensor, divisor: int) -> Tensor:
+        away = features - centroids.index_select(0, target)  # [B, D]
+        ctx.save_for_backward(away, target)
+        ctx.divisor, ctx.num_classes = divisor, len(centroids)
+        return away.square().sum() / (2 * divisor)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        away, target = ctx.saved_tensors
+        counts = away.new_ones(ctx.num_classes).index_add_(0, target, away.new_ones(len(target)))  # 1 + n
+        pull = away / (counts[target, None] * ctx.divisor)
+        pulled = away.new_zeros(ctx.num_classes, away.shape[1]).index_add_(0, target, pull, alpha=-1)
+        return grad * away / ctx.divisor, pulled, None, None
+
+
+def _distances_to_others(features: Tensor, centroids: Tensor, target: Tensor) -> Tensor:
+    """Sum of the squared distances of all features to all centroids but the own, in O((B + C) D).
+
+    Distances do not change when everything is shifted; shifted to the centroids' mean, the closed form cancels little.
+    """
+    origin = centroids.detach().mean(dim=0)
+    features, centroids = features - origin, centroids - origin
+    everything = len(centroids) * features.square().sum() + len(features) * centroids.square().sum()
+    crossed = (features.sum(dim=0) * centroids.sum(dim=0)).sum()
+    return everything - 2 * crossed - (features - centroids.index_select(0, target)).square().sum()
+
+
+def _check(features: Tensor, centroids: Tensor, target: Tensor, gradient: str) -> None:
+    _check_gradient(gradient)
+    if features.dim() != 2 or centroids.dim() != 2 or features.shape[1] != centroids.shape[1]:
+        raise UserError(
+            f"disc_centroids takes features [batch, D] and centroids [classes, D], "
+            f"not {list(features.shape)} and {list(centroids.shape)}"
+        )
+    if target.is_floating_point() or target.shape != features.shape[:1]:
+        raise UserError(
+            f"disc_centroids takes class indices [{len(features)}] as its target, no soft targets, "
+            f"not {str(target.dtype).removeprefix('torch.')} {list(target.shape)}"
+        )
+
+
+def _check_gradient(gradient: str) -> None:
+    if gradient not in ("published", "autograd"):
+        raise UserError(f"gradient is 'published' or 'autograd', not {gradient!r}")
