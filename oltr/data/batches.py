@@ -1,0 +1,168 @@
+"""Batches of a data set: read and shaped in workers, finished on the device."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from oltr.contracts import RunError, Transform, UserError
+from oltr.data.split import ImageSet
+
+
+class BatchPlan(NamedTuple):
+    """Which images a batch holds, and where in the run it stands."""
+
+    epoch: int
+    step: int
+    indices: list[int]
+
+
+class _Failure(NamedTuple):
+    """An error of ours on its way from a worker: raised there, the loader would wrap it in a traceback."""
+
+    kind: type[UserError | RunError]
+    message: str
+
+
+class Batches:
+    """An image set as batches on a device; a batch depends on seed, epoch, step and its indices, not on ``workers``.
+
+    Workers start with the first epoch and stay. ``wait_seconds`` sums up the time spent on getting data, which without
+    workers is all of the reading. One epoch at a time: one that was left early is given up when the next begins.
+    """
+
+    def __init__(
+        self,
+        *,
+        image_set: ImageSet,
+        transform: Transform,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        workers: int = 0,
+    ) -> None:
+        if batch_size < 1:
+            raise UserError(f"batch_size is at least 1, not {batch_size}")
+        if workers < 0:
+            raise UserError(f"workers is 0 (read in the main process) or more, not {workers}")
+        self.batch_size = batch_size
+        self.wait_seconds = 0.0
+        self._transform = transform
+        self._seed = seed
+        self._device = device
+        self._labels = torch.as_tensor(image_set.labels)
+        self._reader = _Reader(image_set=image_set, transform=transform, seed=seed)
+        self._plans = _Plans()
+        self._loader = self._start(workers) if workers else None
+
+    def steps(self, images: int, *, drop_last: bool) -> int:
+        """Number of batches in an epoch of so many images.
+
+        ``drop_last`` is for training, where batch normalisation wants full batches (and cannot do with one image): it
+        leaves out a last batch that is not full, unless it is the only one.
+        """
+        if drop_last and images >= self.batch_size:
+            return images // self.batch_size
+        return -(-images // self.batch_size)
+
+    def epoch(self, indices: Tensor, *, epoch: int, drop_last: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Images [B, 3, H, W] (float32) and labels [B] on the device, and their indices [B] on the CPU, in order."""
+        steps = self.steps(len(indices), drop_last=drop_last)
+        chunks = [indices[step * self.batch_size : (step + 1) * self.batch_size] for step in range(steps)]
+        plans = [BatchPlan(epoch, step, chunk.tolist()) for step, chunk in enumerate(chunks)]
+        raw = self._read(plans)
+        for plan, chunk in zip(plans, chunks, strict=True):
+            started = perf_counter()
+            images = next(raw)
+            self.wait_seconds += perf_counter() - started
+            generator = torch.Generator().manual_seed(_seed_of(self._seed, plan, "batch"))
+            images = self._transform.batch(images.to(self._device, non_blocking=True), generator)
+            yield images, self._labels[chunk].to(self._device, non_blocking=True), chunk
+
+    def _start(self, workers: int) -> DataLoader[Tensor | _Failure]:
+        return DataLoader(
+            self._reader,
+            batch_size=None,
+            sampler=self._plans,
+            num_workers=workers,
+            collate_fn=_unchanged,
+            pin_memory=self._device.type == "cuda",
+            persistent_workers=True,
+            generator=torch.Generator(),  # its own: else every epoch would draw from the global one
+        )
+
+    def _read(self, plans: list[BatchPlan]) -> Iterator[Tensor]:
+        """The uint8 batches of ``plans``, in order."""
+        if self._loader is None:
+            yield from map(self._reader.read, plans)
+        elif plans:
+            self._plans.plans = plans
+            try:
+                for images in self._loader:
+                    if isinstance(images, _Failure):
+                        raise images.kind(images.message)
+                    yield images
+            except RuntimeError as error:
+                if str(error).startswith("DataLoader worker"):
+                    raise RunError(f"a process that reads images died: {' '.join(str(error).split())}") from error
+                raise
+
+
+class _Plans(Sampler[BatchPlan]):
+    """The batches of the current epoch, which a persistent loader asks for anew each time."""
+
+    def __init__(self) -> None:
+        self.plans: list[BatchPlan] = []
+
+    def __iter__(self) -> Iterator[BatchPlan]:
+        return iter(self.plans)
+
+    def __len__(self) -> int:
+        return len(self.plans)
+
+
+class _Reader(Dataset["Tensor | _Failure"]):
+    """Plan in, uint8 batch [B, 3, H, W] out: what runs in a worker."""
+
+    def __init__(self, *, image_set: ImageSet, transform: Transform, seed: int) -> None:
+        self._image_set = image_set
+        self._transform = transform
+        self._seed = seed
+
+    def __getitem__(self, plan: BatchPlan) -> Tensor | _Failure:
+        try:
+            return self.read(plan)
+        except (UserError, RunError) as error:
+            return _Failure(type(error), str(error))
+
+    def read(self, plan: BatchPlan) -> Tensor:
+        stored = self._image_set.read(plan.indices)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(
+                _seed_of(self._seed, plan, "image")
+            )  # leaves the device's generator alone
+            return _stacked([self._transform.image(image) for image in stored])
+
+
+def _stacked(images: Sequence[Tensor]) -> Tensor:
+    sizes = sorted({tuple(image.shape) for image in images})
+    if len(sizes) > 1:
+        first, last = (" x ".join(map(str, size[1:])) for size in (sizes[0], sizes[-1]))
+        raise UserError(f"one batch holds images of {first} and of {last}: give the transform a fixed `size`")
+    return torch.stack(list(images))
+
+
+def _seed_of(seed: int, plan: BatchPlan, purpose: str) -> int:
+    """A seed of 63 bits, unrelated between any two places of a run."""
+    text = f"{seed}/{plan.epoch}/{plan.step}/{purpose}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def _unchanged(item: Any) -> Any:
+    return item

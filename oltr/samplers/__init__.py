@@ -1,0 +1,1 @@
+"""Samplers: the order in which training images are seen."""

@@ -1,0 +1,1 @@
+"""Transforms: how stored images become a network input."""

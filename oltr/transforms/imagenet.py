@@ -1,0 +1,72 @@
+"""The transforms of the original for photographs, ImageNet-LT and Places-LT alike (Liu et al., 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional as images_of
+
+from oltr.contracts import UserError
+from oltr.transforms.colour_jitter import ColourJitter
+from oltr.transforms.normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from oltr.transforms.shift import check_size
+
+
+class ImageNetTrain:
+    """A random part of the image at a random proportion, mirrored half of the time, colours jittered, normalised."""
+
+    def __init__(
+        self,
+        *,
+        size: int = 224,
+        scale: Sequence[float] = (0.08, 1.0),
+        brightness: float = 0.4,
+        contrast: float = 0.4,
+        saturation: float = 0.4,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        check_size(size)
+        if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
+            raise UserError(f"scale is the least and largest share of the image, within 0 and 1, not {list(scale)}")
+        self._crop = v2.RandomResizedCrop(size, scale=tuple(scale), antialias=True)
+        self._flip = v2.RandomHorizontalFlip()
+        self._jitter = ColourJitter(brightness=brightness, contrast=contrast, saturation=saturation)
+        self._normalise = Normalise(mean=mean, std=std)
+
+    def image(self, image: Tensor) -> Tensor:
+        shaped: Tensor = self._flip(self._crop(image))
+        return shaped
+
+    def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return self._normalise.unit(self._jitter(images / 255, generator))
+
+
+class ImageNetTest:
+    """The middle of the image, its shorter side brought to ``resize`` first, normalised."""
+
+    def __init__(
+        self,
+        *,
+        resize: int = 256,
+        size: int = 224,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        check_size(size)
+        if size > resize:
+            raise UserError(f"size {size} does not fit into resize {resize}: resize is at least {size}")
+        self._resize = resize
+        self._size = size
+        self._normalise = Normalise(mean=mean, std=std)
+
+    def image(self, image: Tensor) -> Tensor:
+        resized = images_of.resize(image, [self._resize], antialias=True)
+        middle: Tensor = images_of.center_crop(resized, [self._size])
+        return middle
+
+    def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        return self._normalise.stored(images)

@@ -1,0 +1,39 @@
+"""From stored bytes to the numbers that a network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from oltr.contracts import UserError
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+
+
+class Normalise:
+    """(pixel - mean) / std per channel, of pixels in [0, 1]."""
+
+    def __init__(self, *, mean: Sequence[float], std: Sequence[float]) -> None:
+        for name, values in (("mean", mean), ("std", std)):
+            if len(values) not in (1, 3):
+                raise UserError(f"{name} takes one number, or three for red, green and blue, not {len(values)}")
+        if min(std) <= 0:
+            raise UserError(f"std is above 0, not {min(std):g}")
+        self._mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
+        self._std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+
+    def stored(self, images: Tensor) -> Tensor:
+        """Of uint8 images [B, 3, H, W], as float32."""
+        mean, std = self._on(images.device)
+        return torch.mul(images, 1 / (255 * std)).sub_(mean / std)
+
+    def unit(self, images: Tensor) -> Tensor:
+        """Of float32 images in [0, 1], in place."""
+        mean, std = self._on(images.device)
+        return images.sub_(mean).div_(std)
+
+    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        return self._mean.to(device, non_blocking=True), self._std.to(device, non_blocking=True)
