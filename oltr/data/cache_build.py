@@ -1,0 +1,176 @@
+"""Making a cache file: in parallel where that is asked for, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+import sys
+import time
+import uuid
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from oltr.contracts import RunError, UserError
+from oltr.data.cache_file import GuardedFile
+from oltr.data.split import ImageSet
+
+FORMAT = 1
+"""Version of the layout, and of how images are resized."""
+BLOCK = 64
+"""Images that a worker makes at a time."""
+OVERHEAD = 512
+"""Bytes that an image takes at most beside its own: label, id, place in the index."""
+
+POOL_SECONDS = 10
+"""Work below which no workers are started: they take seconds to start."""
+
+Images = NDArray[np.uint8]
+
+
+def build(path: Path, identity: str, images: ImageSet, *, image_size: int | None, workers: int) -> None:
+    """Write all ``images`` to ``path`` [N, 3, H, W], a chunk each, with labels, ids and ``identity``.
+
+    What stood at ``path`` is replaced at once when the new file is complete; until then, and on failure, it stays.
+    """
+    first = _prepared(images, [0], image_size)
+    needed = (first.nbytes + OVERHEAD) * len(images.labels) + 2**20
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < needed:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        with contextlib.closing(_blocks(images, image_size, workers)) as blocks, GuardedFile(str(unfinished)) as output:
+            # v110 has checksums for its own structures: without them HDF5 may crash on a damaged file.
+            with h5py.File(output, "w", libver="v110") as file:
+                _fill(file, images, first.shape[1:], _checked(blocks, output), title=path.name.split("-")[0])
+                file.attrs.update({"source_checksum": identity, "format": FORMAT})
+            output.check()
+            os.fsync(output.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        raise _unwritable(path, needed, error) from error
+    finally:
+        with contextlib.suppress(OSError):  # it was never there, or its folder is gone
+            unfinished.unlink()
+
+
+def _fill(file: h5py.File, images: ImageSet, shape: tuple[int, ...], blocks: Iterator[Images], *, title: str) -> None:
+    count = len(images.labels)
+    # fletcher32: a damaged image is an error when it is read, never a wrong image.
+    dataset = file.create_dataset("images", (count, *shape), "u1", chunks=(1, *shape), fletcher32=True)
+    with tqdm(total=count, desc=f"caching {title}", unit=" images", file=sys.stderr) as bar:
+        start = 0
+        for block in blocks:
+            if block.shape[1:] != shape:
+                raise _uneven(images.ids[start], block.shape[1:], shape)
+            dataset[start : start + len(block)] = block
+            start += len(block)
+            bar.update(len(block))
+    file.create_dataset("labels", data=images.labels)
+    file.create_dataset("ids", data=list(images.ids), dtype=h5py.string_dtype())
+
+
+def _checked(blocks: Iterator[Images], output: GuardedFile) -> Iterator[Images]:
+    """The blocks, as long as those before reached the disk."""
+    for block in blocks:
+        output.check()
+        yield block
+
+
+def _blocks(images: ImageSet, image_size: int | None, workers: int) -> Generator[Images, None, None]:
+    """All images in order, block by block; the blocks are the same for any number of workers."""
+    count = len(images.labels)
+    ranges = [range(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
+    begun = time.monotonic()
+    yield _prepared(images, ranges.pop(0), image_size)
+    if workers < 1 or (time.monotonic() - begun) * len(ranges) <= POOL_SECONDS:
+        yield from (_prepared(images, chosen, image_size) for chosen in ranges)
+    else:
+        yield from _in_parallel(images, image_size, ranges, min(workers, len(ranges)))
+
+
+def _in_parallel(
+    images: ImageSet, image_size: int | None, ranges: list[range], workers: int
+) -> Generator[Images, None, None]:
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(images, image_size))
+    waiting: deque[Future[Images]] = deque()
+    try:
+        for chosen in ranges:
+            waiting.append(pool.submit(_work, chosen))
+            # As many ahead as keep the workers busy: what is finished waits in memory.
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise RunError("a process that was making the cache died, perhaps for want of memory; ask for fewer") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+_source: tuple[ImageSet, int | None]
+
+
+def _start_worker(images: ImageSet, image_size: int | None) -> None:
+    """Receive the set once. An interrupt is the parent's to handle: it ends the pool."""
+    global _source
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    _source = (images, image_size)
+
+
+def _work(chosen: range) -> Images:
+    return _prepared(_source[0], chosen, _source[1])
+
+
+def _prepared(images: ImageSet, chosen: range | list[int], image_size: int | None) -> Images:
+    """Images as they are stored, [n, 3, H, W]."""
+    read = images.read(chosen)
+    if image_size is not None:
+        read = [_fitted(image, image_size) for image in read]
+    for index, image in zip(chosen, read, strict=True):
+        if image.shape != read[0].shape:
+            raise _uneven(images.ids[index], tuple(image.shape), tuple(read[0].shape))
+    return np.stack([image.numpy() for image in read])
+
+
+def _fitted(image: Tensor, size: int) -> Tensor:
+    """The shorter side resized to ``size``, the middle cut out, [3, size, size]."""
+    if image.shape[1:] == (size, size):
+        return image
+    # Here, since workers that need not resize start in half the time without.
+    from torchvision.transforms.v2.functional import center_crop, resize
+
+    height, width = image.shape[1:]
+    short = min(height, width)
+    scaled = [max(size, round(length * size / short)) for length in (height, width)]
+    fitted: Tensor = center_crop(resize(image, scaled, antialias=True), [size, size])
+    return fitted
+
+
+def _uneven(name: str, shape: tuple[int, ...], first: tuple[int, ...]) -> UserError:
+    sizes = [f"{height} x {width}" for _, height, width in (shape, first)]
+    return UserError(f"image {name} is {sizes[0]} but others of its set are {sizes[1]}; give the cache an image_size")
+
+
+def _unwritable(path: Path, needed: int, error: OSError) -> RunError:
+    """HDF5 says that a disk is full in its message where it sets no errno."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or "quota exceeded" in str(error):
+        return RunError(f"no space for the cache {path}: it needs {needed:,} bytes")
+    reason = error.strerror or str(error).splitlines()[0]
+    return RunError(f"cannot make the cache {path}: {reason}")

@@ -1,0 +1,96 @@
+"""Images in files, read by index: JPEG, PNG and whatever else Pillow knows."""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from oltr.contracts import UserError
+
+try:
+    from torchvision.io import decode_image as _decode_quickly  # deprecated: it may go, and then Pillow does it all
+except ImportError:
+    _decode_quickly = None
+
+
+class Paths(Sequence[str]):
+    """File names as one run of bytes and where each ends: 8 bytes a name beside the name."""
+
+    def __init__(self, names: Sequence[bytes]) -> None:
+        self._text = b"".join(names)
+        self._ends = np.zeros(len(names) + 1, dtype=np.int64)
+        np.cumsum(np.fromiter(map(len, names), dtype=np.int64, count=len(names)), out=self._ends[1:])
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        chosen = range(len(self))[index]
+        if isinstance(chosen, range):
+            return [self[position] for position in chosen]
+        return os.fsdecode(self._text[self._ends[chosen] : self._ends[chosen + 1]])
+
+
+class ImageFiles:
+    """An image set over files below ``folder``; ``list_file`` is the list, one line an image, that names them."""
+
+    def __init__(self, *, folder: Path, ids: Paths, labels: NDArray[np.int64], list_file: Path | None = None) -> None:
+        self.folder = folder
+        self.ids: Sequence[str] = ids
+        self.labels = labels
+        self.list_file = list_file
+
+    def read(self, indices: Sequence[int]) -> list[Tensor]:
+        return [self._read(int(index)) for index in indices]
+
+    def take(self, indices: NDArray[np.int64], labels: NDArray[np.int64]) -> ImageFiles:
+        """The images at ``indices``, with new labels."""
+        names = Paths([os.fsencode(self.ids[int(index)]) for index in indices])
+        return ImageFiles(folder=self.folder, ids=names, labels=labels)
+
+    def _read(self, index: int) -> Tensor:
+        path = self.folder / self.ids[index]
+        try:
+            return decode(path.read_bytes())
+        except FileNotFoundError:
+            reason = "there is no such file"
+        except UnidentifiedImageError:
+            reason = "it is no image, or in no format known here"
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = f"it cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
+        line = index % len(self.ids) + 1
+        raise UserError(f"image {path}{f' ({self.list_file}:{line})' if self.list_file else ''}: {reason}")
+
+
+def decode(data: bytes) -> Tensor:
+    """The image in an encoded file, uint8 [3, h, w]: the first frame, without transparency, not turned by its EXIF."""
+    if _decode_quickly is not None and data:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                image: Tensor = _decode_quickly(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode="RGB")
+        except RuntimeError:  # a format that Pillow alone reads, or a broken file, which Pillow's words name better
+            pass
+        else:
+            if image.dtype == torch.uint16:
+                return (image.to(torch.int32) // 257).to(torch.uint8)
+            if image.ndim == 3:
+                return image
+    with Image.open(io.BytesIO(data)) as picture:
+        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)

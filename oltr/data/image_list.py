@@ -1,0 +1,122 @@
+"""Data sets given as lists of images, in the layout of the original (Liu et al., 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+from oltr.contracts import UserError
+from oltr.data.image_files import ImageFiles
+from oltr.data.list_check import check_lists
+from oltr.data.list_file import ListFile, read_list
+from oltr.data.manifest import sealed
+from oltr.data.split import DataCheck, Splits
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """What is known of a public data set."""
+
+    images: Mapping[str, int]
+    num_classes: int
+    largest: int
+    smallest: int
+
+
+class ImageList:
+    """``<list_name>_train.txt``, ``_val``, ``_test`` and, where there is one, ``_open``: lines of ``path label``.
+
+    The lists lie in ``lists`` below the root, or else in the root, its folder ``<list_name>`` or ``data/<list_name>``.
+    Paths are relative to ``images`` below the root, or else to the first of those folders that holds the first image.
+    ``<list_name>_classes.txt``, a name a line, names the classes.
+    """
+
+    published: ClassVar[Published | None] = None
+
+    def __init__(
+        self, *, root: Path | None, list_name: str, lists: str | None = None, images: str | None = None
+    ) -> None:
+        self.root = root
+        self.list_name = list_name
+        self._lists = lists
+        self._images = images
+
+    def splits(self) -> Splits:
+        train = self.read("train")
+        num_classes = int(train.labels.max()) + 1  # a class may be empty
+        val = self.read("val", num_classes=num_classes)
+        test = self.read("test", num_classes=num_classes)
+        strangers = self.read("open", is_open=True) if self.path("open").exists() else None
+        read = {"train": train, "val": val, "test": test} | ({} if strangers is None else {"open": strangers})
+        facts = {split: {"images": len(found.paths), "sha256": found.sha256} for split, found in read.items()}
+        return Splits(
+            train=self.image_set(train),
+            val=self.image_set(val),
+            test=self.image_set(test),
+            open=None if strangers is None else self.image_set(strangers),
+            class_names=self._class_names(num_classes),
+            manifest=sealed({"kind": "image_list", "options": {"list_name": self.list_name}, "lists": facts}),
+        )
+
+    def check(self) -> DataCheck:
+        return check_lists(self)
+
+    def path(self, split: str) -> Path:
+        return self._folder / f"{self.list_name}_{split}.txt"
+
+    def read(self, split: str, *, is_open: bool = False, num_classes: int | None = None) -> ListFile:
+        path = self.path(split)
+        try:
+            return read_list(path, is_open=is_open, num_classes=num_classes)
+        except FileNotFoundError:
+            raise UserError(f"there is no {path.name} in {self.tried}{self._others()}") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+
+    def image_set(self, listed: ListFile) -> ImageFiles:
+        places = self._places if self._images is None else [self._given_root / self._images]
+        folder = next((place for place in places if (place / listed.paths[0]).exists()), places[0])
+        return ImageFiles(folder=folder, ids=listed.paths, labels=listed.labels, list_file=listed.path)
+
+    @property
+    def tried(self) -> str:
+        """The folders where lists are looked for, in words."""
+        return " or ".join(map(str, self._list_places))
+
+    @property
+    def _given_root(self) -> Path:
+        if self.root is None:
+            raise UserError(f"{self.list_name} lies in files of yours: say where with --data-root D")
+        return Path(self.root)
+
+    @property
+    def _places(self) -> list[Path]:
+        return [self._given_root, self._given_root / self.list_name, self._given_root / "data" / self.list_name]
+
+    @property
+    def _list_places(self) -> list[Path]:
+        return self._places if self._lists is None else [self._given_root / self._lists]
+
+    @cached_property
+    def _folder(self) -> Path:
+        places = self._list_places
+        return next((place for place in places if (place / f"{self.list_name}_train.txt").exists()), places[0])
+
+    def _others(self) -> str:
+        found = {
+            path.name.removesuffix("_train.txt") for place in self._list_places for path in place.glob("*_train.txt")
+        }
+        found.discard(self.list_name)
+        return f"; found there: list_name {', '.join(sorted(found))}" if found else ""
+
+    def _class_names(self, num_classes: int) -> tuple[str, ...]:
+        path = self.path("classes")
+        if not path.exists():
+            return tuple(map(str, range(num_classes)))
+        names = tuple(path.read_text(encoding="utf-8", errors="replace").splitlines())
+        if len(names) != num_classes:
+            raise UserError(f"{path} names {len(names)} classes, but the train list has labels up to {num_classes - 1}")
+        return names

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from oltr.contracts import UserError
+from oltr.data import image_files
+from oltr.data.image_files import ImageFiles, Paths, decode
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    data = io.BytesIO()
+    image.save(data, kind, **options)
+    return data.getvalue()
+
+
+@pytest.fixture(params=["torchvision", "pillow"])
+def decoder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "pillow":
+        monkeypatch.setattr(image_files, "_decode_quickly", None)
+
+
+@pytest.mark.usefixtures("decoder")
+def test_every_kind_of_file_is_read_as_rgb() -> None:
+    picture = Image.fromarray(PIXELS)
+    want = torch.from_numpy(PIXELS).permute(2, 0, 1)
+    for kind in ("PNG", "BMP", "TIFF"):
+        assert torch.equal(decode(encoded(picture, kind)), want)
+    grey = decode(encoded(picture.convert("L"), "PNG"))
+    assert torch.equal(grey, torch.from_numpy(np.array(picture.convert("L"))).expand(3, -1, -1))
+    clear = picture.convert("RGBA")
+    clear.putalpha(0)
+    assert torch.equal(decode(encoded(clear, "PNG")), want)
+    jpeg = encoded(picture, "JPEG", quality=90)
+    assert (
+        decode(jpeg).int() - torch.from_numpy(np.array(Image.open(io.BytesIO(jpeg)))).permute(2, 0, 1)
+    ).abs().max() <= 2
+    cmyk = decode(encoded(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG"))
+    assert cmyk.shape == (3, 8, 8)
+    assert cmyk.float().mean((1, 2)).tolist() == pytest.approx([254, 0, 0], abs=6)
+
+
+def test_sixteen_bit_images_keep_their_scale() -> None:
+    values = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
+    image = decode(encoded(Image.fromarray(values), "PNG"))
+    assert image.dtype == torch.uint8
+    assert image[:, 0].tolist() == [[0, 100, 255]] * 3
+
+
+def test_an_animation_is_its_first_frame() -> None:
+    frames = [Image.new("RGB", (4, 4), colour) for colour in ("red", "blue")]
+    image = decode(encoded(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    assert image[:, 0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.usefixtures("decoder")
+def test_files_that_cannot_be_read_are_named_with_their_line(tmp_path: Path) -> None:
+    jpeg = encoded(Image.fromarray(PIXELS).resize((90, 70)), "JPEG")
+    (tmp_path / "whole.jpg").write_bytes(jpeg)
+    (tmp_path / "cut.jpg").write_bytes(jpeg[: len(jpeg) // 2])
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "words.jpg").write_bytes(b"no image at all")
+    (tmp_path / "folder.jpg").mkdir()
+    names = ["whole.jpg", "cut.jpg", "empty.jpg", "words.jpg", "folder.jpg", "gone.jpg"]
+    images = ImageFiles(
+        folder=tmp_path,
+        ids=Paths([name.encode() for name in names]),
+        labels=np.zeros(6),
+        list_file=Path("my_train.txt"),
+    )
+    assert images.read([0])[0].shape == (3, 70, 90)
+    for index, reason in [(1, "truncated"), (2, "no image"), (3, "no image"), (4, "directory"), (5, "no such file")]:
+        with pytest.raises(UserError, match=rf"{names[index]} \(my_train.txt:{index + 1}\): .*{reason}") as caught:
+            images.read([0, index])
+        assert "\n" not in str(caught.value)
+
+
+def test_paths_are_a_sequence_of_any_names() -> None:
+    names = ["a", "", "mit Umlaut ä.jpg", "b c/d.png"]
+    paths = Paths([name.encode() for name in names])
+    assert list(paths) == names
+    assert paths[-1] == names[-1]
+    assert paths[1:3] == names[1:3]
+    assert paths.index("b c/d.png") == 3
+    assert list(pickle.loads(pickle.dumps(paths))) == names
+    assert Paths([b"\xff.jpg"])[0].encode("utf-8", "surrogateescape") == b"\xff.jpg"
+    with pytest.raises(IndexError):
+        paths[4]
+
+
+def test_take_keeps_the_chosen_files(tmp_path: Path) -> None:
+    for name, colour in (("r.png", "red"), ("g.png", "lime"), ("b.png", "blue")):
+        Image.new("RGB", (2, 2), colour).save(tmp_path / name)
+    images = ImageFiles(folder=tmp_path, ids=Paths([b"r.png", b"g.png", b"b.png"]), labels=np.arange(3))
+    taken = images.take(np.array([2, 0]), np.array([5, 6]))
+    assert [image[:, 0, 0].tolist() for image in taken.read([0, 1])] == [[0, 0, 255], [255, 0, 0]]
+    assert list(taken.ids) == ["b.png", "r.png"]
+    assert taken.labels.tolist() == [5, 6]
