@@ -1,0 +1,1 @@
+"""Open-set scorers: how unlike any known class a sample looks."""
