@@ -1,0 +1,173 @@
+"""Every number of a report of fifteen images, worked out by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from oltr.contracts import OPEN, Outputs, UserError
+from oltr.evaluation import evaluate
+from oltr.metrics.shots import shot_rule
+from oltr.prediction_writer import PredictionWriter
+from oltr.predictions import Predictions
+
+# labels, predicted classes, scores
+TEST = ([0, 0, 1, 1, 2, 2], [0, 1, 1, 1, 0, 2], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+VAL = ([0, 1, 2, 0], [0, 1, 2, 1], [0.1, 0.2, 0.3, 0.4])
+UNKNOWN = ([OPEN] * 3, [2, 2, 2], [0.25, 0.45, 0.9])
+
+
+class FirstFeature:
+    """A score that the test sets."""
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        return outputs.features[:, 0]
+
+
+class Distance:
+    needs_centroids = True
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        assert outputs.centroids is not None
+        return (outputs.features - outputs.centroids[0]).abs()[:, 0]
+
+
+class Broken:
+    def __call__(self, outputs: Outputs) -> Tensor:
+        return outputs.features[:, 0].where(outputs.features[:, 0] < 0.55, torch.nan)
+
+
+def stored(path: Path, *, centroids: Any = None, **parts: Any) -> Predictions:
+    with PredictionWriter(
+        path,
+        num_classes=3,
+        feature_dim=1,
+        train_counts=[200, 50, 5],
+        class_names=["a", "b", "c"],
+        provenance={"oltr": "1"},
+        centroids=centroids,
+    ) as writer:
+        for name, (labels, predicted, scores) in parts.items():
+            features, logits = np.array(scores)[:, None], np.eye(3)[predicted] * 4
+            writer.add(name, features, logits, np.array(labels), [f"{name}/{index}" for index in range(len(labels))])
+    return Predictions.open(path)
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> dict[str, Any]:
+    predictions = stored(tmp_path / "p.h5", val=VAL, test=TEST, open=UNKNOWN)
+    scorers = {"first": FirstFeature(), "distance": Distance()}
+    return evaluate(predictions, scorers=scorers, rule=shot_rule(), acceptance=0.75, run={"name": "r", "seed": 3})
+
+
+def test_closed_set(report: dict[str, Any]) -> None:
+    closed, validation = report["closed"], report["validation"]
+    assert closed["accuracy"] == pytest.approx(4 / 6)
+    assert [closed[group] for group in ("many", "medium", "few")] == [0.5, 1.0, 0.5]
+    assert (validation["accuracy"], validation["many"]) == (0.75, 0.5)
+    assert report["confusion"]["many"] == {"many": 0.5, "medium": 0.5, "few": 0.0}
+    assert report["confusion"]["few"] == {"many": 0.5, "medium": 0.0, "few": 0.5}
+
+
+def test_ranking_and_each_group_against_the_open_set(report: dict[str, Any]) -> None:
+    first = report["open"]["first"]
+    assert first["ranking"]["auroc"] == pytest.approx(12 / 18)  # pairs with the open image above: 2 + 4 + 6
+    assert first["ranking"]["fpr_at_95_known"] == pytest.approx(2 / 3)
+    # right known images below each open score: .1 .3 .4 .6 are right, so 1 + 3 + 4 of 6
+    assert first["ranking"]["oscr"] == pytest.approx((1 + 3 + 4) / 18)
+    assert first["tail"] == {"many": 1.0, "medium": pytest.approx(4 / 6), "few": pytest.approx(2 / 6)}
+
+
+def test_operating_point_at_three_of_four_validation_images(report: dict[str, Any]) -> None:
+    points = report["open"]["first"]["operating_points"]
+    assert list(points) == ["known_acceptance_0.75"]
+    point = points["known_acceptance_0.75"]
+    assert point["threshold"] == pytest.approx(0.3)
+    assert point["known_acceptance"] == 0.5
+    assert point["open_set_accuracy"] == pytest.approx(2 / 3)
+    assert point["accuracy"] == pytest.approx(2 / 6)
+    assert [point[group] for group in ("many", "medium", "few")] == [0.5, 0.5, 0.0]
+    # accepted: two right, one wrong, one open; three known images rejected
+    assert point["f_oltr2020"]["overall"] == pytest.approx(4 / (4 + 4 + 1))
+    assert point["f_oltr2019"]["overall"] == pytest.approx(4 / (4 + 1 + 1))
+    assert point["f_micro"]["overall"] == pytest.approx(4 / (4 + 2 + 4))
+    assert point["confusion"]["medium"] == {"many": 0.0, "medium": 0.5, "few": 0.0, "open": 0.5}
+    assert point["confusion"]["open"]["few"] == pytest.approx(1 / 3)
+    assert point["confusion"]["open"]["open"] == pytest.approx(2 / 3)
+
+
+def test_class_table(report: dict[str, Any]) -> None:
+    columns = {key: [row[key] for row in report["classes"]] for key in report["classes"][0]}
+    assert columns["name"] == ["a", "b", "c"]
+    assert columns["train_images"] == [200, 50, 5]
+    assert columns["shot"] == ["many", "medium", "few"]
+    assert columns["test_images"] == [2, 2, 2]
+    assert columns["accuracy"] == [0.5, 1.0, 0.5]
+    assert columns["precision"] == pytest.approx([1 / 2, 2 / 3, 1], abs=1e-6)
+    assert columns["f1"] == pytest.approx([1 / 2, 4 / 5, 2 / 3], abs=1e-6)
+    assert columns["accepted"] == [1.0, 0.5, 0.0]
+
+
+def test_facts(report: dict[str, Any]) -> None:
+    assert report["run"] == {"name": "r", "seed": 3}
+    assert report["provenance"] == {"oltr": "1"}
+    assert report["data"]["images"] == {"train": 255, "val": 4, "test": 6, "open": 3}
+    assert report["data"]["shots"]["classes"] == {"many": 1, "medium": 1, "few": 1}
+    assert json.loads(json.dumps(report, allow_nan=False)) == report
+
+
+def test_a_scorer_without_its_centroids_is_skipped_with_the_reason(report: dict[str, Any]) -> None:
+    assert list(report["open"]) == ["first", "distance"]
+    assert "centroids" in report["open"]["distance"]["skipped"]
+
+
+def test_centroids_reach_the_scorer(tmp_path: Path) -> None:
+    predictions = stored(tmp_path / "p.h5", test=TEST, open=UNKNOWN, centroids=np.array([[1.0], [0], [0]]))
+    found = evaluate(predictions, scorers={"distance": Distance()}, rule=shot_rule())["open"]["distance"]
+    assert found["ranking"]["auroc"] == pytest.approx(1 - 12 / 18)  # the score turned round
+    assert found["operating_points"] == {}  # without validation images there is no rule for a threshold
+
+
+def test_a_fixed_confidence_accepts_what_is_equal_to_it(tmp_path: Path) -> None:
+    class Negative:
+        def __call__(self, outputs: Outputs) -> Tensor:
+            return -outputs.features[:, 0]
+
+    predictions = stored(tmp_path / "p.h5", test=TEST, open=UNKNOWN)
+    found = evaluate(predictions, scorers={"msp": Negative()}, rule=shot_rule(), fixed={"msp": 0.3})
+    point = found["open"]["msp"]["operating_points"]["fixed_0.3"]
+    assert point["counts"] == {"known": 6, "known_accepted": 4, "known_right": 3, "open": 3, "open_accepted": 2}
+
+
+def test_without_an_open_set_it_says_so(tmp_path: Path) -> None:
+    found = evaluate(stored(tmp_path / "p.h5", test=TEST), scorers={"first": FirstFeature()}, rule=shot_rule())
+    assert found["open"] is None
+    assert "open set" in found["open_note"]
+    assert found["validation"] is None
+    assert found["closed"]["accuracy"] == pytest.approx(4 / 6)
+    assert [row["accepted"] for row in found["classes"]] == [None] * 3
+
+
+def test_empty_shot_groups_are_none(tmp_path: Path) -> None:
+    predictions = stored(tmp_path / "p.h5", val=VAL, test=TEST, open=UNKNOWN)
+    found = evaluate(predictions, scorers={"first": FirstFeature()}, rule=shot_rule(many=100, few=1))
+    assert found["closed"]["few"] is None
+    assert found["open"]["first"]["tail"]["few"] is None
+    assert found["open"]["first"]["curves"]["histogram"]["shares"]["few"] is None
+    json.dumps(found, allow_nan=False)
+
+
+def test_mistakes_are_named(tmp_path: Path) -> None:
+    predictions = stored(tmp_path / "p.h5", val=VAL, test=TEST, open=UNKNOWN)
+    with pytest.raises(UserError, match="'frist', which is not evaluated; 'first' is"):
+        evaluate(predictions, scorers={"first": FirstFeature()}, rule=shot_rule(), fixed={"frist": 0.1})
+    with pytest.raises(UserError, match=r"scorer broken must give one finite number an image.* part test .* 5 of them"):
+        evaluate(predictions, scorers={"broken": Broken()}, rule=shot_rule())
+    with pytest.raises(UserError, match="no predictions of the test set"):
+        evaluate(stored(tmp_path / "q.h5", val=VAL), scorers={}, rule=shot_rule())
