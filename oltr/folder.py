@@ -1,0 +1,122 @@
+"""Where a run lives on disk, and what state it is in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oltr.atomic import write_bytes
+from oltr.contracts import UserError
+from oltr.plain_data import differences, read_yaml, write_yaml
+
+WITHOUT_EFFECT = ("workers",)
+"""Keys of a config that change how fast a result comes, not what it is."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one stage with one seed: `<out>/<config's folder>/<config>/seed_<n>/`."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, config: Path, *, out: Path, seed: int) -> RunFolder:
+        return cls(out / config.resolve().parent.name / config.stem / f"seed_{seed}")
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.path.parts[-3:])
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def origin(self) -> Path:
+        """The run that this one started from, or null."""
+        return self.path / "origin.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.jsonl"
+
+    @property
+    def last(self) -> Path:
+        """The whole state after the last epoch that ended."""
+        return self.path / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The weights that are evaluated and that the next stage starts from."""
+        return self.path / "best.pt"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.json"
+
+    @property
+    def started(self) -> bool:
+        return self.config.is_file()
+
+    @property
+    def trained(self) -> bool:
+        """Training has ended and its result was evaluated and reported."""
+        return self.started and self.report.is_file() and self.best.is_file()
+
+    def demand_same(self, plain: Mapping[str, Any], *, besides: tuple[str, ...] = ()) -> None:
+        """Raise UserError, with the difference, where the folder was made with another config."""
+        stored = read_yaml(self.config.read_text(encoding="utf-8"), str(self.config))
+        kept = [
+            line
+            for line in differences(stored, _through_yaml(plain))
+            if line.partition(":")[0].partition(".")[0] not in WITHOUT_EFFECT + besides
+        ]
+        if kept:
+            raise UserError(
+                f"{self.path} was run with another config ({'; '.join(kept)}): "
+                "--fresh runs it anew and removes the old result, --out keeps both"
+            )
+
+    def demand_origin(self, origin: Mapping[str, str] | None) -> None:
+        """Raise UserError where the run that this one started from has been run anew since."""
+        if json.loads(self.origin.read_text(encoding="utf-8")) != origin:
+            raise UserError(
+                f"{self.path} started from other weights of its first stage: --fresh runs it from the present ones"
+            )
+
+    def begin(self, plain: Mapping[str, Any], origin: Mapping[str, str] | None) -> None:
+        """Empty the folder of an earlier run and write the config; files that no run writes stay."""
+        if self.started:
+            for path in self.path.iterdir():
+                if path.is_dir() and path.name in ("test", "test_open"):
+                    shutil.rmtree(path)
+                elif path.suffix in (".pt", ".jsonl", ".h5", ".json", ".md", ".png", ".npz", ".yaml"):
+                    path.unlink()
+        write_bytes(self.origin, json.dumps(origin).encode())
+        write_bytes(self.config, write_yaml(plain).encode())
+
+    def history(self) -> list[dict[str, Any]]:
+        """The epochs logged so far; a line cut short by a crash is left out."""
+        if not self.log.is_file():
+            return []
+        text = self.log.read_text(encoding="utf-8")
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def keep_history(self, epochs: int) -> None:
+        """Forget what was logged after epoch ``epochs``: it is about to be trained again."""
+        kept = [record for record in self.history() if record["epoch"] < epochs]
+        write_bytes(self.log, "".join(json.dumps(record) + "\n" for record in kept).encode())
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """One line an epoch, on the disk when this returns."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+
+
+def _through_yaml(plain: Mapping[str, Any]) -> Any:
+    return read_yaml(write_yaml(plain), "config")

@@ -1,0 +1,62 @@
+"""How a stage starts: what it takes from the weights of the stage before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from oltr.contracts import Start, UserError
+from oltr.networks.pair import NetworkPair
+from oltr.networks.weights import child_state, load_strict, read_weights
+
+
+class Feature:
+    """Training from the start: fresh weights, or a backbone from a file of weights or from the stage before.
+
+    ``weights`` is a state dict on disk; ``new`` lists children of the backbone that it lacks, ``unused`` children that
+    only the file has (the classifier of a pretrained network).
+    """
+
+    def __init__(self, *, weights: str | None = None, new: Sequence[str] = (), unused: Sequence[str] = ()) -> None:
+        self.weights = weights
+        self.new = tuple(new)
+        self.unused = tuple(unused)
+
+    def prepare(self, pair: NetworkPair, start: Start) -> None:
+        if self.weights is not None:
+            load_strict(pair.backbone, read_weights(Path(self.weights)), self.weights, new=self.new, unused=self.unused)
+        elif start.state is not None:
+            load_strict(pair.backbone, child_state(start.state, "backbone"), "the stage before", new=self.new)
+        fill_memory(pair, start)
+
+
+class MetaEmbedding:
+    """Dynamic meta-embedding: the backbone and head of the stage before, and a memory of its class means.
+
+    ``new`` lists children of the backbone that the stage before lacks, such as an attention (Liu et al., 2019).
+    """
+
+    def __init__(self, *, new: Sequence[str] = ()) -> None:
+        self.new = tuple(new)
+
+    def prepare(self, pair: NetworkPair, start: Start) -> None:
+        if start.state is None:
+            raise UserError("a meta_embedding stage starts from another: add `init_from: <config>` to the config")
+        load_strict(pair.backbone, child_state(start.state, "backbone"), "the stage before", new=self.new)
+        inherit = getattr(pair.classifier, "inherit", None)
+        if inherit is None:
+            raise UserError(
+                f"the classifier {type(pair.classifier).__name__} has no inherit(state): it cannot start a stage"
+            )
+        inherit(child_state(start.state, "classifier"))
+        fill_memory(pair, start)
+
+
+def fill_memory(pair: NetworkPair, start: Start) -> None:
+    """Set the memory, where there is one, to the class means over the plain training set."""
+    if pair.memory is not None:
+        means = start.class_means()
+        with torch.no_grad():
+            pair.memory.centroids.copy_(means)

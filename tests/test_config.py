@@ -1,0 +1,144 @@
+"""Configs: parsed or refused with a located line, written and read back, chained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oltr import config
+from oltr.config import StageConfig, check, load, parse, plain, predecessor, split_overrides
+from oltr.plain_data import ConfigError, override, read_yaml, write_yaml
+
+SMALL: dict[str, Any] = {
+    "stage": "feature",
+    "data": {"name": "glyphs", "known_classes": 4},
+    "train_transform": "plain",
+    "test_transform": "plain",
+    "backbone": {"name": "small_resnet10", "width": 4, "optim": {"lr": 0.2}, "only": ["layer4"]},
+    "classifier": "dot_product",
+    "optimizer": {"name": "sgd", "lr": {"name": "step", "value": 0.1, "every": 2, "factor": 0.5}},
+    "losses": ["cross_entropy", {"name": "disc_centroids", "weight": 0.01}],
+    "memory": {"optim": {"lr": 0.01}},
+    "epochs": 2,
+    "batch_size": 8,
+    "evaluation": {"scorers": ["msp"], "fixed": {"msp": 0.1}},
+}
+
+
+def parsed(*assignments: str) -> StageConfig:
+    return parse(override(SMALL, assignments), "here")
+
+
+def test_a_part_is_a_name_and_options_apart_from_what_the_config_keeps() -> None:
+    stage = parsed()
+    assert stage.backbone.options == {"width": 4}
+    assert stage.backbone.optim == {"lr": 0.2}
+    assert stage.backbone.only == ("layer4",)
+    assert [loss.weight for loss in stage.losses] == [1.0, 0.01]
+    assert stage.sampler.name == "shuffled"
+
+
+def test_what_is_stored_is_read_back_equal() -> None:
+    stage = parsed()
+    stored = read_yaml(write_yaml(plain(stage)), "stored")
+    assert parse(stored, "stored") == stage
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("epoch=3", "here: unknown key 'epoch'; did you mean 'epochs'?"),
+        ("epochs=-1", "here: epochs: a whole number from 0 on, not -1"),
+        ("epochs=2.5", "here: epochs: a whole number from 0 on, not 2.5"),
+        ("batch_size=0", "here: batch_size: a whole number from 1 on, not 0"),
+        ("seed=true", "here: seed: a whole number from 0 on, not True"),
+        ("keep=bset", "here: keep: 'bset'; did you mean 'best'?"),
+        ("losses=[]", "here: losses: a list of one loss or more"),
+        ("losses.1.weight=much", "here: losses.1.weight: a number or a schedule, not 'much'"),
+        ("losses.0=3", "here: losses.0: a part is a name, or a mapping with a name, not 3"),
+        ("backbone.only=layer4", "here: backbone.only: a list of children's names"),
+        ("backbone.optim=0.1", "here: backbone.optim: a mapping of the optimizer's settings"),
+        ("memory.lr=0.1", "here: memory: unknown key 'lr'"),
+        ("cache.image_size=0", "here: cache.image_size: a whole number from 1 on, or null"),
+        ("clip_norm=high", "here: clip_norm: a number or a schedule"),
+        ("init_from=1", "here: init_from: the name of a config beside this one, not 1"),
+        ("evaluation.acceptance=1.5", "here: evaluation.acceptance: a share above 0 and up to 1"),
+        ("evaluation.fixed.energy=1", "here: evaluation.fixed: 'energy' is none of this config's scorers"),
+        ("evaluation.fixed.msp=low", "here: evaluation.fixed.msp: a number"),
+        ("evaluation.scorer=msp", "here: evaluation: unknown key 'scorer'; did you mean 'scorers'?"),
+        ("evaluation.batch_size=0", "here: evaluation.batch_size: a whole number from 1 on"),
+    ],
+)
+def test_a_wrong_key_is_located(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parsed(assignment)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_key_is_named() -> None:
+    without = {key: value for key, value in SMALL.items() if key != "optimizer"}
+    with pytest.raises(ConfigError, match="here: the key 'optimizer' is missing"):
+        parse(without, "here")
+
+
+def test_check_accepts_a_right_config() -> None:
+    check(parsed(), "here")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("losses.0=cross_entropi", "here: losses.0: no loss 'cross_entropi'; did you mean 'cross_entropy'?"),
+        ("backbone.widht=3", "here: backbone: backbone small_resnet10"),
+        ("backbone.optim.lrr=3", "here: backbone.optim: optimizer sgd"),
+        ("memory.optim.momentun=3", "here: memory.optim: optimizer sgd"),
+        ("optimizer.lr.evry=3", "option 'lr': schedule step"),
+        ("losses.1.weight={name: cosin}", "here: losses.1.weight: no schedule 'cosin'; did you mean 'cosine'?"),
+        ("clip_norm={name: cosin}", "here: clip_norm: no schedule 'cosin'"),
+        ("memory=null", "here: losses.1: 'disc_centroids' reads class centroids: add `memory: {}`"),
+        ("evaluation.scorers=[mps]", "here: evaluation.fixed"),
+        ("data.root=x", "'root' is given by the run and cannot be set"),
+    ],
+)
+def test_check_locates_a_wrong_part(assignment: str, message: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        check(parsed(assignment), "here")
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_classifier_that_reads_centroids_asks_for_a_memory() -> None:
+    with pytest.raises(ConfigError, match="here: classifier: 'meta_embedding' reads class centroids"):
+        check(parsed("classifier=meta_embedding", "losses=[cross_entropy]", "memory=null"), "here")
+
+
+def test_overrides_of_the_data_reach_the_stage_before() -> None:
+    own, passed_on = split_overrides(["data.known_classes=3", "epochs=1", "init_from.epochs=2", "workers=1"])
+    assert own == ["data.known_classes=3", "epochs=1", "workers=1"]
+    assert passed_on == ["data.known_classes=3", "workers=1", "epochs=2"]
+
+
+def test_init_from_names_a_config_beside_this_one(tmp_path: Path) -> None:
+    second, first = tmp_path / "stage_2.yaml", tmp_path / "stage_1_cfl.yaml"
+    second.write_text(write_yaml({**SMALL, "init_from": "stage_1_cfl"}))
+    stage = load(second)
+    first.write_text(write_yaml(SMALL))
+    assert predecessor(second, stage) == first
+    assert predecessor(first, load(first)) is None
+    first.rename(tmp_path / "stage_1.yaml")
+    with pytest.raises(ConfigError, match=r"init_from: no config .*stage_1_cfl\.yaml; did you mean 'stage_1'"):
+        predecessor(second, stage)
+
+
+def test_reading_a_config_imports_no_part() -> None:
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; from pathlib import Path; from oltr import config; "
+        "config.load(Path('config/Glyphs_LT/stage_1.yaml')); assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(config.__file__).parent.parent)

@@ -1,0 +1,60 @@
+"""A run's folder: what state it is in, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oltr.contracts import UserError
+from oltr.folder import RunFolder
+
+PLAIN: dict[str, Any] = {"epochs": 3, "workers": 0, "losses": [{"weight": 1.0}], "evaluation": {"scorers": ["msp"]}}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    made = RunFolder.of(Path("config/Some_LT/stage_1.yaml"), out=tmp_path, seed=4)
+    made.begin(PLAIN, None)
+    return made
+
+
+def test_a_run_is_named_for_config_and_seed(folder: RunFolder, tmp_path: Path) -> None:
+    assert folder.path == tmp_path / "Some_LT" / "stage_1" / "seed_4"
+    assert folder.name == "Some_LT/stage_1/seed_4"
+
+
+def test_another_config_is_refused_with_the_difference(folder: RunFolder) -> None:
+    folder.demand_same(PLAIN)
+    folder.demand_same({**PLAIN, "workers": 8})
+    with pytest.raises(UserError, match=r"another config \(epochs: 3 -> 4; losses.0.weight: 1.0 -> 0.5\): --fresh"):
+        folder.demand_same({**PLAIN, "epochs": 4, "losses": [{"weight": 0.5}]})
+    folder.demand_same({**PLAIN, "evaluation": {"scorers": []}}, besides=("evaluation",))
+
+
+def test_other_first_weights_are_refused(folder: RunFolder) -> None:
+    folder.demand_origin(None)
+    with pytest.raises(UserError, match="started from other weights"):
+        folder.demand_origin({"run": "a", "sha256": "b"})
+
+
+def test_beginning_removes_what_a_run_wrote_and_nothing_else(folder: RunFolder) -> None:
+    for name in ("best.pt", "log.jsonl", "report.json", "accuracy.png", "notes.txt"):
+        (folder.path / name).write_text("x")
+    assert folder.trained
+    folder.begin({**PLAIN, "epochs": 9}, None)
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.yaml", "notes.txt", "origin.json"]
+    assert not folder.trained
+    folder.demand_same({**PLAIN, "epochs": 9})
+
+
+def test_history_forgets_what_is_trained_again_and_a_line_cut_short(folder: RunFolder) -> None:
+    for epoch in range(4):
+        folder.append({"epoch": epoch})
+    with folder.log.open("a") as file:
+        file.write('{"epoch": 4')
+    assert [line["epoch"] for line in folder.history()] == [0, 1, 2, 3]
+    folder.keep_history(2)
+    folder.append({"epoch": 2})
+    assert [line["epoch"] for line in folder.history()] == [0, 1, 2]

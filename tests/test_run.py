@@ -1,0 +1,257 @@
+"""Stages and chains of them: run once, resumed exactly, refused when something changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from oltr import checkpoint, run
+from oltr.contracts import RunError, UserError
+from oltr.folder import RunFolder
+from oltr.predictions import Predictions
+from oltr.run import Request, report_again, run_stage, test_stage
+from oltr.state import TrainingState
+
+Make = Callable[..., Request]
+test_stage.__test__ = False  # type: ignore[attr-defined]
+
+
+def weights(folder: RunFolder, name: str = "best") -> dict[str, torch.Tensor]:
+    return dict(checkpoint.load(folder.path / f"{name}.pt", ("pair",))["pair"])
+
+
+def same(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+def results(folder: RunFolder) -> dict[str, Any]:
+    """All of a report but its times and its folder."""
+    report = json.loads(folder.report.read_text())
+    return {key: value for key, value in report.items() if key not in ("run", "provenance")}
+
+
+def test_a_chain_runs_its_first_stage_once_and_is_not_run_again(request_for: Make, caplog: Any) -> None:
+    caplog.set_level("INFO", logger="oltr")
+    second = run_stage(request_for("stage_2"))
+    assert "which has not been run: running it first" in caplog.text
+    first = RunFolder.of(Path("Tiny_LT/stage_1.yaml"), out=second.path.parents[2], seed=0)
+    stamps = {path: path.stat().st_mtime_ns for path in second.path.parents[2].rglob("*.*")}
+    caplog.clear()
+    run_stage(request_for("stage_2"))
+    assert f"{first.path} is done" in caplog.text
+    assert f"{second.path} is done" in caplog.text
+    assert stamps == {path: path.stat().st_mtime_ns for path in second.path.parents[2].rglob("*.*")}
+
+
+def test_stage_2_takes_backbone_head_and_class_means_from_stage_1(request_for: Make) -> None:
+    second = run_stage(request_for("stage_2", "epochs=0"))
+    first = RunFolder.of(Path("Tiny_LT/stage_1.yaml"), out=second.path.parents[2], seed=0)
+    before, after = weights(first), weights(second)
+    for key, value in before.items():
+        if key.startswith("backbone."):
+            assert torch.equal(after[key], value), key
+    assert torch.equal(after["classifier.fc_hallucinator.weight"], before["classifier.fc.weight"])
+    # the memory: means of stage 1's features over the plain training set, image by image
+    experiment = run.experiment_of(request_for("stage_1"), run.open_stage(request_for("stage_1"))[0])
+    experiment.pair.load_state_dict(before)
+    experiment.pair.eval()
+    train = experiment.splits.train
+    with torch.no_grad():
+        features = torch.cat(
+            [
+                experiment.pair(experiment.test_transform.batch(image[None], torch.Generator())).features
+                for image in train.read(range(len(train.labels)))
+            ]
+        )
+    for index in range(experiment.splits.num_classes):
+        mean = features[torch.from_numpy(train.labels == index)].mean(0)
+        assert torch.allclose(after["memory.centroids"][index], mean, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["stage_1", "stage_2"])
+@pytest.mark.parametrize("at", [1, 2])
+def test_a_run_cut_anywhere_ends_with_the_same_weights_and_metrics(
+    request_for: Make, monkeypatch: pytest.MonkeyPatch, name: str, at: int
+) -> None:
+    whole = run_stage(request_for(name, "epochs=3", out="whole"))
+    if name == "stage_2":
+        run_stage(request_for("stage_1", out="cut"))
+    real, calls = run.validate, []
+
+    def killed(*arguments: Any) -> Any:
+        calls.append(1)
+        if len(calls) > at:
+            raise KeyboardInterrupt  # epoch `at` is trained and lost
+        return real(*arguments)
+
+    monkeypatch.setattr(run, "validate", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(request_for(name, "epochs=3", out="cut"))
+    monkeypatch.setattr(run, "validate", real)
+    torch.rand(7)  # whatever a new process would have drawn
+    with pytest.raises(UserError, match="--resume goes on with it, --fresh runs it anew"):
+        run_stage(request_for(name, "epochs=3", out="cut"))
+    cut = run_stage(request_for(name, "epochs=3", out="cut", resume=True))
+    assert same(weights(cut), weights(whole))
+    assert same(weights(cut, "last"), weights(whole, "last"))
+    assert results(cut) == results(whole)
+    assert [(line["epoch"], line["loss"], line["val"]) for line in cut.history()] == [
+        (line["epoch"], line["loss"], line["val"]) for line in whole.history()
+    ]
+
+
+def test_a_run_cut_between_its_two_checkpoints_ends_the_same(
+    request_for: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run_stage(request_for(out="whole"))
+    real, calls = TrainingState.save, []
+
+    def killed(*arguments: Any) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt  # best.pt and the log are ahead of last.pt
+        real(*arguments)
+
+    monkeypatch.setattr(TrainingState, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(request_for(out="cut"))
+    monkeypatch.setattr(TrainingState, "save", real)
+    cut = run_stage(request_for(out="cut", resume=True))
+    assert same(weights(cut), weights(whole))
+    assert results(cut) == results(whole)
+    assert len(cut.history()) == 3
+
+
+def test_a_run_cut_in_its_evaluation_is_evaluated_when_resumed(
+    request_for: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = run.predict
+    monkeypatch.setattr(run, "predict", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(request_for())
+    monkeypatch.setattr(run, "predict", real)
+    folder = run_stage(request_for(resume=True))
+    assert folder.trained
+    assert len(folder.history()) == 3
+
+
+def test_workers_change_nothing(request_for: Make) -> None:
+    here = run_stage(request_for("stage_1", out="here"))
+    there = run_stage(request_for("stage_1", "workers=2", out="there"))
+    assert same(weights(here), weights(there))
+    assert results(here) == results(there)
+
+
+def test_seeds_stand_side_by_side_and_differ(request_for: Make) -> None:
+    zero, one = run_stage(request_for()), run_stage(request_for(seed=1))
+    assert zero.path.parent == one.path.parent
+    assert not same(weights(zero), weights(one))
+
+
+def test_a_changed_config_is_refused_and_fresh_runs_it(request_for: Make) -> None:
+    folder = run_stage(request_for("stage_1", "epochs=1"))
+    old = folder.best.read_bytes()
+    with pytest.raises(UserError, match=r"another config \(epochs: 1 -> 2\): --fresh"):
+        run_stage(request_for("stage_1", "epochs=2"))
+    assert folder.best.read_bytes() == old
+    assert len(run_stage(request_for("stage_1", "epochs=2", fresh=True)).history()) == 2
+
+
+def test_a_second_stage_notices_that_its_first_was_run_anew(request_for: Make) -> None:
+    run_stage(request_for("stage_2"))
+    run_stage(request_for("stage_1", fresh=True))
+    run_stage(request_for("stage_2"))  # the same weights came out: nothing to complain of
+    first = run_stage(request_for("stage_1"))
+    content = checkpoint.load(first.best, ())
+    changed = {key: value + 1 for key, value in content["pair"].items()}
+    checkpoint.save(first.best, {**content, "pair": changed})
+    with pytest.raises(UserError, match="started from other weights of its first stage"):
+        run_stage(request_for("stage_2"))
+
+
+def test_evaluating_touches_neither_log_nor_checkpoints(request_for: Make) -> None:
+    folder = run_stage(request_for())
+    before = {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()}
+    closed, opened = test_stage(request_for(), with_open=False), test_stage(request_for(), with_open=True)
+    assert {path.name: path.read_bytes() for path in folder.path.iterdir() if path.is_file()} == before
+    whole = results(folder)
+    assert json.loads((opened / "report.json").read_text())["open"] == whole["open"]
+    assert json.loads((closed / "report.json").read_text())["closed"] == whole["closed"]
+    assert json.loads((closed / "report.json").read_text())["open"] is None
+    shutil.rmtree(folder.path)
+    with pytest.raises(UserError, match=r"nothing to evaluate: no best\.pt there"):
+        test_stage(request_for(), with_open=False)
+
+
+def test_the_report_is_recomputed_without_network_or_data(request_for: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_stage(request_for())
+    expected = results(folder)
+    folder.report.unlink()
+    monkeypatch.setattr(run, "experiment_of", None)
+    report_again(folder.path)
+    assert results(folder) == expected
+
+
+def test_the_store_holds_what_the_best_network_says(request_for: Make) -> None:
+    folder = run_stage(request_for("stage_2"))
+    stage, _ = run.open_stage(request_for("stage_2"))
+    experiment = run.experiment_of(request_for("stage_2"), stage)
+    experiment.pair.load_state_dict(weights(folder))
+    experiment.pair.eval()
+    store = Predictions.open(folder.path / "predictions.h5")
+    for name in ("val", "test", "open"):
+        images, part = getattr(experiment.splits, name), store.part(name)
+        assert part is not None
+        assert part.ids == [images.ids[index] for index in range(len(images.labels))]
+        assert np.array_equal(part.labels, images.labels)
+        batch = torch.stack(images.read(range(len(images.labels))))
+        with torch.no_grad():
+            outputs = experiment.pair(experiment.test_transform.batch(batch, torch.Generator()))
+        assert np.allclose(part.logits, outputs.logits.numpy(), atol=1e-4)
+        assert np.allclose(part.features, outputs.features.numpy(), atol=1e-4)
+    assert store.centroids is not None
+    assert np.array_equal(store.centroids, weights(folder)["memory.centroids"].numpy())
+
+
+def test_a_result_carries_its_provenance(request_for: Make) -> None:
+    folder = run_stage(request_for("stage_2", command="python main.py"))
+    facts = json.loads(folder.report.read_text())
+    experiment = run.experiment_of(request_for("stage_2"), run.open_stage(request_for("stage_2"))[0])
+    assert facts["run"]["images_seen"] == 2 * (len(experiment.splits.train.labels) // 16) * 16
+    provenance = facts["provenance"]
+    assert {"kind": "loss", "name": "disc_centroids"}.items() <= next(
+        part for part in provenance["parts"] if part["name"] == "disc_centroids"
+    ).items()
+    assert provenance["starts_from"]["run"] == "Tiny_LT/stage_1/seed_0"
+    assert len(provenance["data"]["sha256"]) == 64
+    assert provenance["seed"] == 0
+    assert provenance["command"] == "python main.py"
+    assert {"device", "cpu", "cores"} <= provenance["hardware"].keys()
+
+
+def test_keep_last_keeps_the_last_weights(request_for: Make) -> None:
+    folder = run_stage(request_for("stage_1", "keep=last"))
+    assert same(weights(folder), weights(folder, "last"))
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_epoch(request_for: Make) -> None:
+    exploding = "optimizer.lr={name: multistep, value: 0.05, milestones: [1], factor: 1.0e+30}"
+    with pytest.raises(RunError, match=r"epoch [12], steps .*the loss 'cyclical_focal' is not finite"):
+        run_stage(request_for("stage_1", exploding))
+    folder = RunFolder.of(Path("Tiny_LT/stage_1.yaml"), out=request_for().out, seed=0)
+    assert checkpoint.load(folder.last, ("epochs_done",))["epochs_done"] >= 1
+    assert all(value.isfinite().all() for value in weights(folder).values())
+
+
+def test_a_corrupt_checkpoint_is_named(request_for: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = run_stage(request_for())
+    folder.best.write_bytes(folder.best.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"best\.pt: not a readable checkpoint"):
+        test_stage(request_for(), with_open=True)
