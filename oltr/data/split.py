@@ -29,7 +29,7 @@ class ImageSet(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """One benchmark: a long-tailed training set, balanced validation and test sets, and an open set or the lack of one."""
+    """One benchmark: a long-tailed training set, validation and test sets, and an open set or the lack of one."""
 
     train: ImageSet
     val: ImageSet
@@ -45,9 +45,8 @@ class Splits:
             if len(labels) == 0:
                 raise UserError(f"the {name} set is empty")
             if labels.min() < 0 or labels.max() >= self.num_classes:
-                raise UserError(
-                    f"the {name} set has labels {labels.min()} to {labels.max()}, but there are {self.num_classes} classes"
-                )
+                span = f"{labels.min()} to {labels.max()}"
+                raise UserError(f"the {name} set has labels {span}, but there are {self.num_classes} classes")
 
     @property
     def num_classes(self) -> int:
