@@ -18,8 +18,8 @@ from torch import Tensor
 from oltr.contracts import OPEN, UserError
 from oltr.data.glyph_characters import distinct_characters
 from oltr.data.glyph_fonts import FACES, candidates, font_paths, fonts_checksum
-from oltr.data.glyph_profiles import PROFILES, class_sizes
 from oltr.data.glyph_render import GENERATOR, render, words_of
+from oltr.data.profiles import PROFILES, heights
 from oltr.data.split import DataCheck, Splits
 
 STREAMS = ("classes", "train", "val", "test", "open")
@@ -59,7 +59,7 @@ class GlyphSet:
 class Glyphs:
     """Known characters under a long tail, further ones as the open set; where characters run out, pairs of them.
 
-    Class 0 is the largest; which character a class shows is drawn from the seed. Profiles as in `class_sizes`.
+    Class 0 is the largest; which character a class shows is drawn from the seed. Profiles as in `heights`, rounded.
     """
 
     def __init__(
@@ -91,9 +91,9 @@ class Glyphs:
     def splits(self) -> Splits:
         options = self.options
         known, unknown = _assign(options["known_classes"], options["open_classes"], options["seed"])
-        counts = class_sizes(
-            options["profile"], len(known), largest=options["max_images"], smallest=options["min_images"]
-        )
+        largest = options["max_images"]
+        factor = largest / options["min_images"]
+        counts = [round(height) for height in heights(options["profile"], len(known), largest=largest, factor=factor)]
         return Splits(
             train=self._images("train", known, counts),
             val=self._images("val", known, [options["val_images"]] * len(known)),

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oltr.contracts import OPEN, UserError
+from oltr.data.profiles import heights
 
 Indices = NDArray[np.int64]
 
-PROFILES = ("exponential", "step", "pareto")
 INDEX_RULES = ("cao", "first_n", "own")
 _VAL_SHARE = 25
-_PARETO_POWER = 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,17 +47,10 @@ class Cut:
 
 
 def class_sizes(*, profile: str, num_classes: int, largest: int, imbalance_factor: float) -> Indices:
-    """Training images of each class, [C], falling from ``largest`` to ``largest / imbalance_factor``, rounded down.
-
-    ``exponential`` (Cui et al., 2019) and ``step``, whose second half is small (Cao et al., 2019), are as published;
-    ``pareto`` has the quantiles of a Pareto distribution of power 6, from which ImageNet-LT's sizes were drawn (Liu et
-    al., 2019), brought to the same two ends.
-    """
+    """Training images of each class, [C], falling from ``largest`` to ``largest / imbalance_factor``, rounded down."""
     if not 1 <= imbalance_factor < math.inf:
         raise UserError(f"imbalance_factor is 1 or more, not {imbalance_factor:g}")
-    if profile not in PROFILES:
-        raise UserError(f"profile is one of {', '.join(PROFILES)}, not {profile!r}")
-    sizes = [int(_size(profile, index, num_classes, largest, imbalance_factor)) for index in range(num_classes)]
+    sizes = [int(height) for height in heights(profile, num_classes, largest=largest, factor=imbalance_factor)]
     if sizes[-1] < 1:
         raise UserError(
             f"imbalance_factor {imbalance_factor:g} leaves classes without images: it is at most {largest} here, "
@@ -156,24 +148,6 @@ def _new_labels(num_classes: int, tail: LongTail) -> Indices:
     if not is_known.any():
         raise UserError(f"open_classes holds out all {num_classes} classes: nothing is left to train on")
     return np.where(is_known, np.cumsum(is_known) - 1, OPEN)
-
-
-def _size(profile: str, rank: int, num_classes: int, largest: int, factor: float) -> float:
-    """Exact at both ends, where rounding down would make one image less of a last digit."""
-    if rank == 0:
-        return largest
-    if profile == "step":
-        return largest if rank < num_classes // 2 else largest / factor
-    if profile == "exponential":
-        return float(largest / factor ** (rank / (num_classes - 1.0)))
-    height = _excess((rank + 1) / num_classes) / _excess(1 / num_classes)
-    smallest = largest / factor
-    return smallest + (largest - smallest) * height
-
-
-def _excess(share: float) -> float:
-    """How far the Pareto quantile that ``share`` of all values exceed lies above the smallest value, which is 1."""
-    return float(share ** (-1 / _PARETO_POWER)) - 1
 
 
 def _permutation(count: int, seed: int, stream: int) -> Indices:

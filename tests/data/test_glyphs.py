@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from oltr.contracts import OPEN, UserError
 from oltr.data.glyph_characters import distinct_characters
-from oltr.data.glyph_profiles import class_sizes
 from oltr.data.glyphs import Glyphs
+from oltr.data.profiles import heights
 
 SMALL = {"known_classes": 6, "open_classes": 3, "max_images": 9, "min_images": 2, "val_images": 2, "test_images": 3}
 DIGEST = """
@@ -39,20 +39,21 @@ def test_the_default_has_the_published_sizes():
 
 
 def test_pareto_has_about_as_many_images_as_imagenet_lt():
-    sizes = class_sizes("pareto", 1000, largest=1280, smallest=5)
+    sizes = [round(height) for height in heights("pareto", 1000, largest=1280, factor=256)]
     assert (sizes[0], sizes[-1]) == (1280, 5)
     assert sum(sizes) == pytest.approx(115_846, rel=0.06)
     assert sizes[124] == round(5 + 1275 * (2**0.5 - 1) / (1000 ** (1 / 6) - 1))  # (125 / 1000) ** (-1 / 6) = sqrt(2)
 
 
 def test_step_and_exponential_by_hand():
-    assert class_sizes("step", 5, largest=40, smallest=4) == [40, 40, 40, 4, 4]
-    assert class_sizes("exponential", 3, largest=100, smallest=1) == [100, 10, 1]
+    assert heights("step", 5, largest=40, factor=10) == [40, 40, 4, 4, 4]
+    assert heights("exponential", 3, largest=100, factor=100) == pytest.approx([100, 10, 1])
 
 
 @given(st.sampled_from(["exponential", "pareto", "step"]), st.integers(1, 60), st.integers(1, 50), st.integers(0, 2000))
 def test_sizes_fall_from_the_largest_to_the_smallest(profile, classes, smallest, more):
-    sizes = class_sizes(profile, classes, largest=smallest + more, smallest=smallest)
+    largest = smallest + more
+    sizes = [round(height) for height in heights(profile, classes, largest=largest, factor=largest / smallest)]
     assert sizes[0] == smallest + more
     assert sorted(sizes, reverse=True) == sizes
     assert len(sizes) == 1 or sizes[-1] == smallest
@@ -142,7 +143,7 @@ def test_no_open_classes_no_open_set():
         ({"image_size": 4}, "image_size is at least 8, not 4"),
         ({"image_size": 5000}, "image_size is at most 1024"),
         ({"seed": -1}, "seed is at least 0"),
-        ({"profile": "zipf"}, "no profile 'zipf'; there are exponential, pareto, step"),
+        ({"profile": "zipf"}, "no profile 'zipf'; there are exponential, step, pareto"),
     ],
 )
 def test_impossible_options_are_named(options, message):

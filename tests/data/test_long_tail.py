@@ -160,7 +160,7 @@ def test_held_out_classes_change_no_image_of_the_others() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"profile": "expo"}, "profile is one of exponential, step, pareto, not 'expo'"),
+        ({"profile": "expo"}, "no profile 'expo'; there are exponential, step, pareto"),
         ({"index_rule": "kang"}, "index_rule is one of cao, first_n, own, not 'kang'"),
         ({"imbalance_factor": 0.5}, "imbalance_factor is 1 or more, not 0.5"),
         ({"imbalance_factor": float("nan")}, "imbalance_factor is 1 or more, not nan"),
