@@ -45,6 +45,8 @@ def _hints(part: Callable[..., Any]) -> dict[str, Any]:
 def fits(value: Any, hint: Any) -> bool:
     """Whether a value from YAML can stand where ``hint`` is declared; types that YAML cannot write are let through."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return True
     if origin in (typing.Union, types.UnionType):
         return any(fits(value, argument) for argument in arguments)
     if origin is typing.Literal:
@@ -59,8 +61,10 @@ def fits(value: Any, hint: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
     if hint in (bool, str):
         return isinstance(value, hint)
+    if origin is tuple and arguments[-1] is not ...:
+        return isinstance(value, list | tuple) and len(value) == len(arguments) and all(map(fits, value, arguments))
     if origin in (list, tuple, collections.abc.Sequence) or hint in (list, tuple):
-        element = arguments[0] if arguments and (origin is not tuple or arguments[-1] is ...) else Any
+        element = arguments[0] if arguments else Any
         return isinstance(value, list | tuple) and all(fits(item, element) for item in value)
     if origin in (dict, collections.abc.Mapping) or hint is dict:
         return isinstance(value, Mapping)
@@ -79,7 +83,9 @@ def say(hint: Any) -> str:
         return " or ".join(dict.fromkeys(say(argument) for argument in arguments))
     if origin is typing.Literal:
         return "one of " + ", ".join(repr(argument) for argument in arguments)
-    if origin in (list, tuple, collections.abc.Sequence):
+    if origin is tuple and arguments[-1] is not ...:
+        return f"a list of {len(arguments)}"
+    if origin in (list, tuple, collections.abc.Sequence) or hint in (list, tuple):
         return "a list"
     if origin in (dict, collections.abc.Mapping):
         return "a mapping"
