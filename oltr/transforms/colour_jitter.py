@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -27,17 +29,28 @@ class ColourJitter:
         self._adjust = (adjust_brightness, adjust_contrast, adjust_saturation)
         self._strengths = torch.tensor(list(strengths.values()), dtype=torch.float32)[:, None]
 
-    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Of float32 images [B, 3, H, W] in [0, 1], in place; the generator lives on the CPU."""
+    def __call__(
+        self, images: Tensor, generator: torch.Generator, finish: Callable[[Tensor], Tensor] = torch.Tensor.float
+    ) -> Tensor:
+        """Of uint8 images [B, 3, H, W], as float32 in [0, 1]; ``finish`` works on them in place, a chunk at a time.
+
+        The generator lives on the CPU.
+        """
         order = torch.randperm(3, generator=generator).tolist()
         spread = 2 * torch.rand(3, len(images), generator=generator) - 1
         factors = (1 + self._strengths * spread).clamp_(min=0).to(images.device, non_blocking=True)  # [3, B]
         chunk = CHUNK if images.device.type == "cpu" else max(1, len(images))
-        for part, factor in zip(images.split(chunk), factors.split(chunk, dim=1), strict=True):  # type: ignore[no-untyped-call]
+        jittered = torch.empty(images.shape, device=images.device)
+        parts = zip(
+            torch.split(images, chunk), torch.split(jittered, chunk), torch.split(factors, chunk, 1), strict=True
+        )
+        for stored, part, factor in parts:
+            torch.mul(stored, 1 / 255, out=part)
             for which in order:
                 if self._strengths[which] > 0:
                     self._adjust[which](part, factor[which])
-        return images
+            finish(part)
+        return jittered
 
 
 def adjust_brightness(images: Tensor, factor: Tensor) -> Tensor:

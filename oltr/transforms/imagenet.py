@@ -42,7 +42,7 @@ class ImageNetTrain:
         return shaped
 
     def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        return self._normalise.unit(self._jitter(images / 255, generator))
+        return self._jitter(images, generator, self._normalise.unit)
 
 
 class ImageNetTest:

@@ -16,8 +16,12 @@ STEPS = {
 }
 
 
-def images(count=11):
-    return torch.rand(count, 3, 9, 7, generator=torch.Generator().manual_seed(1))
+def stored(count: int = 11) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, 9, 7), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+
+
+def images(count: int = 11) -> torch.Tensor:
+    return stored(count) / 255
 
 
 @pytest.mark.parametrize("adjust", STEPS)
@@ -31,7 +35,7 @@ def test_the_whole_is_some_order_of_the_steps_with_the_factors_drawn():
     seen = set()
     for seed in range(30):
         generator = torch.Generator().manual_seed(seed)
-        ours = ColourJitter(brightness=0.4, contrast=0.3, saturation=0.9)(images(), generator)
+        ours = ColourJitter(brightness=0.4, contrast=0.3, saturation=0.9)(stored(), generator)
         generator.manual_seed(seed)
         torch.randperm(3, generator=generator)
         spread = torch.rand(3, 11, generator=generator) * 2 - 1
@@ -53,21 +57,21 @@ def is_result(jittered, steps):
 
 
 def test_factors_are_spread_evenly_and_never_below_zero():
-    grey = torch.full((4000, 3, 1, 1), 0.25)
-    factors = ColourJitter(brightness=0.4, contrast=0, saturation=0)(grey, torch.Generator().manual_seed(0)) / 0.25
+    grey = torch.full((4000, 3, 1, 1), 51, dtype=torch.uint8)
+    factors = ColourJitter(brightness=0.4, contrast=0, saturation=0)(grey, torch.Generator().manual_seed(0)) / 0.2
     low, middle, high = factors.min(), factors.mean(), factors.max()
-    assert 0.6 <= low < 0.601
-    assert 1.399 < high <= 1.4
+    assert 0.5999 < low < 0.601
+    assert 1.399 < high < 1.4001
     assert abs(middle - 1) < 4 * 0.8 / (12 * 4000) ** 0.5  # four standard deviations
     strong = ColourJitter(brightness=3, contrast=0, saturation=0)(
-        torch.full((400, 3, 1, 1), 0.1), torch.Generator().manual_seed(0)
+        torch.full((400, 3, 1, 1), 25, dtype=torch.uint8), torch.Generator().manual_seed(0)
     )
     assert strong.min() == 0
 
 
 def test_strength_zero_changes_nothing():
-    unchanged = ColourJitter(brightness=0, contrast=0, saturation=0)(images(), torch.Generator())
-    assert torch.equal(unchanged, images())
+    unchanged = ColourJitter(brightness=0, contrast=0, saturation=0)(stored(), torch.Generator())
+    torch.testing.assert_close(unchanged, images(), rtol=0, atol=1e-6)
 
 
 def test_mistakes():

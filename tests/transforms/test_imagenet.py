@@ -33,7 +33,7 @@ def test_train_batch_is_jitter_then_normalisation():
     images = torch.stack([photo(24, 24, seed) for seed in range(6)])
     ours = ImageNetTrain(size=24).batch(images, torch.Generator().manual_seed(3))
     jitter = ColourJitter(brightness=0.4, contrast=0.4, saturation=0.4)
-    jittered = jitter(images.float() / 255, torch.Generator().manual_seed(3))
+    jittered = jitter(images, torch.Generator().manual_seed(3))
     expected = v2.functional.normalize(jittered, MEAN, STD)
     assert images.equal(torch.stack([photo(24, 24, seed) for seed in range(6)]))  # the stored bytes are not touched
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5)
