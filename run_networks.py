@@ -40,7 +40,7 @@ Report = Callable[[str], None]
 
 
 def experiment(
-    data: Glyphs, *, epochs: tuple[int, int] = (15, 8), batch_size: int = 128, seed: int = 0, tell: Report = print
+    data: Glyphs, *, epochs: tuple[int, int] = (12, 6), batch_size: int = 64, seed: int = 0, tell: Report = print
 ) -> NetworkPair:
     """Train both stages on ``data`` and tell how each does on the closed and on the open test set."""
     splits, counts = data.splits(), data.splits().train_counts
@@ -61,7 +61,7 @@ def experiment(
         Shuffled(labels=labels, generator=torch.Generator().manual_seed(seed)),
         [focal],
         epochs[0],
-        rates=(0.1, 0.1),
+        rates=(0.05, 0.05),
         batch_size=batch_size,
         seed=seed,
     )
@@ -135,5 +135,5 @@ def in_memory(images: ImageSet) -> ArrayImages:
 
 
 if __name__ == "__main__":
-    first, second = (*map(int, sys.argv[1:]), *(15, 8)[len(sys.argv) - 1 :])
+    first, second = (*map(int, sys.argv[1:]), *(12, 6)[len(sys.argv) - 1 :])
     experiment(Glyphs(), epochs=(first, second))

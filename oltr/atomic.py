@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if _disk_is_full(error):
             raise RunError(
                 f"no space left on the disk for {path}: free some and run again; nothing was replaced"
             ) from error
@@ -38,6 +38,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     """``content`` as the whole of the file at ``path``."""
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _disk_is_full(error: BaseException | None) -> bool:
+    """Whether a full disk lies behind the error; a library may have made another of it on the way."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _sync(path: Path) -> None:

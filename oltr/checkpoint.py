@@ -23,12 +23,12 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
 def load(path: Path, keys: tuple[str, ...]) -> dict[str, Any]:
     """What ``save`` wrote, on the CPU; a file that is not whole or lacks one of ``keys`` is a UserError."""
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint")
+        raise UserError(f"{path}: no such checkpoint; --fresh on the stage's config runs it anew")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise UserError(
-            f"{path}: not a readable checkpoint ({type(error).__name__}); remove it, or use --fresh"
+            f"{path}: not a readable checkpoint ({type(error).__name__}); --fresh on the stage's config runs it anew"
         ) from error
     lacking = [key for key in keys if not isinstance(content, dict) or key not in content]
     if lacking:

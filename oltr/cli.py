@@ -3,117 +3,64 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from oltr import __version__
+from oltr.arguments import Parser, add_run, parse, parser
 from oltr.contracts import RunError, UserError
 from oltr.options import OptionError
 
 if TYPE_CHECKING:
-    from oltr.config import StageConfig
+    from oltr.stage_config import StageConfig
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """`oltr COMMAND …`: returns the exit code."""
-    return _guarded(_parse(_parser(), arguments))
+    return _guarded(parse(parser(), arguments))
 
 
 def main_run(arguments: Sequence[str] | None = None) -> int:
     """`python main.py …`: the same as `oltr run …`."""
-    parser = argparse.ArgumentParser(prog="main.py", description="Train and evaluate one stage, and those it needs.")
-    _add_run(parser)
-    return _guarded(_parse(parser, arguments))
-
-
-def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
-    """Overrides may stand anywhere among the options, which argparse alone does not allow."""
-    chosen, rest = parser.parse_known_args(arguments)
-    stray = [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(chosen, "overrides")]
-    if stray:
-        parser.error(f"unrecognized arguments: {' '.join(stray)}")
-    if rest:
-        chosen.overrides = [*chosen.overrides, *rest]
-    return chosen
+    described = "Train and evaluate one stage, and those it needs."
+    return _guarded(parse(add_run(Parser(prog="main.py", description=described)), arguments))
 
 
 def _guarded(chosen: argparse.Namespace) -> int:
     """Run the chosen command; errors that a user can act on are one line on stderr."""
-    handler = logging.StreamHandler()
+    handler, log = logging.StreamHandler(), logging.getLogger("oltr")
     handler.setFormatter(logging.Formatter("%(message)s"))
-    log = logging.getLogger("oltr")
-    log.handlers, log.level = [handler], logging.INFO
-    command: Callable[[argparse.Namespace], int] = chosen.command
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
     try:
-        return command(chosen)
+        return COMMANDS[chosen.command](chosen)
     except (UserError, OptionError) as error:
         return _fail(error, 2)
     except RunError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        return _fail("interrupted; --resume goes on from the last epoch that ended", 130)
+        hint = "; --resume goes on from the last epoch that ended" if chosen.command == "run" else ""
+        return _fail(f"interrupted{hint}", 130)
     except BrokenPipeError:
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read stdout has seen enough
         return 0
+    except OSError as error:
+        if not error.filename and error.errno is None:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2)
+    finally:
+        log.removeHandler(handler)
 
 
 def _fail(error: object, code: int) -> int:
     print(f"oltr: {error}", file=sys.stderr)
     return code
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="oltr", description="Benchmark suite for open long-tailed recognition.")
-    parser.add_argument("--version", action="version", version=f"oltr {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    _add_run(commands.add_parser("run", help="train and evaluate a stage, and the stages it starts from"))
-    check = commands.add_parser("check", help="validate a config and every part that it names")
-    check.set_defaults(command=_check)
-    show = commands.add_parser("show", help="print a config as it is resolved")
-    show.set_defaults(command=_show)
-    for parser_of_config in (check, show):
-        _add_config(parser_of_config)
-    listing = commands.add_parser("plugins", help="list every installed part")
-    listing.add_argument("kind", nargs="?", help="of this kind only, such as losses")
-    listing.set_defaults(command=_plugins)
-    report = commands.add_parser("report", help="recompute and compare runs from their stored predictions")
-    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="a run's folder (…/seed_0)")
-    report.set_defaults(command=_report)
-    data = commands.add_parser("data", help="look at a data set").add_subparsers(metavar="WHAT", required=True)
-    data_check = data.add_parser("check", help="which files a data set needs, and what was found")
-    data_check.add_argument("name", help="a data set, such as imagenet_lt")
-    data_check.add_argument("options", nargs="*", metavar="key=value", help="its options")
-    data_check.add_argument("--data-root", type=Path, help="the folder under which the data lie")
-    data_check.set_defaults(command=_data_check)
-    return parser
-
-
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--config", type=Path, required=True, help="a stage's config, such as config/Glyphs_LT/stage_1.yaml"
-    )
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value", help="set a key of the config")
-    parser.add_argument("--seed", type=int, help="the run's seed, instead of the config's")
-
-
-def _add_run(parser: argparse.ArgumentParser) -> None:
-    _add_config(parser)
-    parser.add_argument(
-        "--test", action="store_true", help="only evaluate the stored best model, on the closed test set"
-    )
-    parser.add_argument("--test_open", "--test-open", action="store_true", help="the same with the open set")
-    parser.add_argument("--output_logits", "--output-logits", action="store_true", help="also export logits as npz")
-    parser.add_argument("--data-root", type=Path, help="the folder under which the data lie")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="where runs are written (default: runs)")
-    parser.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--resume", action="store_true", help="go on with a run that did not end")
-    how.add_argument("--fresh", action="store_true", help="run anew and remove the earlier result")
-    parser.set_defaults(command=_run)
 
 
 def _run(chosen: argparse.Namespace) -> int:
@@ -156,9 +103,9 @@ def _command(chosen: argparse.Namespace) -> str:
 
 def _check(chosen: argparse.Namespace) -> int:
     from oltr import config
+    from oltr.run import Request, open_stage
 
-    stage = _config(chosen)
-    config.check(stage, str(chosen.config))
+    stage, _ = open_stage(Request(config=chosen.config, overrides=tuple(chosen.overrides), seed=chosen.seed))
     before = config.predecessor(chosen.config, stage)
     print(f"{chosen.config} is valid" + (f"; it starts from {before}" if before else ""))
     return 0
@@ -205,7 +152,7 @@ def _data_check(chosen: argparse.Namespace) -> int:
     from oltr.plain_data import override
     from oltr.plugins import DATASETS
 
-    found = DATASETS.build(chosen.name, override({}, chosen.options), root=chosen.data_root).check()
+    found = DATASETS.build(chosen.name, override({}, chosen.overrides), root=chosen.data_root).check()
     print("\n".join(found.lines))
     return 0 if found.ok else 2
 
@@ -226,3 +173,13 @@ def _table(paths: Sequence[Path]) -> str:
 
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
     return compare(reports) if len(reports) > 1 else table(reports) + "\n"
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "check": _check,
+    "show": _show,
+    "plugins": _plugins,
+    "report": _report,
+    "data check": _data_check,
+}

@@ -1,9 +1,9 @@
-"""One stage of an experiment as frozen values: read from YAML, overridden, held against the schema and the parts."""
+"""A stage's config: read from YAML, overridden, held against the schema and the parts, written as plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,91 +11,17 @@ from oltr import plugins
 from oltr.options import OptionError, is_schedule
 from oltr.plain_data import ConfigError, override, read
 from oltr.plugins import Kind, nearest
+from oltr.stage_config import (
+    PART_FIELDS,
+    CacheConfig,
+    EvaluationConfig,
+    LossPart,
+    MemoryConfig,
+    NetworkPart,
+    Part,
+    StageConfig,
+)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A part by name, with its options."""
-
-    name: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkPart(Part):
-    """A part that is trained: what its parameter group overrides, and which of its children train if not all."""
-
-    optim: Mapping[str, Any] = field(default_factory=dict)
-    only: tuple[str, ...] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossPart(Part):
-    """A loss and its weight in the sum: a number or a schedule."""
-
-    weight: Any = 1.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryConfig:
-    """The class centroids: present, with these settings of their parameter group."""
-
-    optim: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CacheConfig:
-    """Decode and resize the images once; ``image_size`` null keeps the size they have."""
-
-    image_size: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationConfig:
-    """What the report is computed from: the store is the same whatever stands here."""
-
-    scorers: tuple[Part, ...] = ()
-    shots: Mapping[str, Any] = field(default_factory=dict)
-    acceptance: float = 0.95
-    fixed: Mapping[str, float] = field(default_factory=dict)
-    batch_size: int = 256
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageConfig:
-    """One stage, whole: everything that its result depends on but the data's root and the device."""
-
-    stage: Part
-    data: Part
-    train_transform: Part
-    test_transform: Part
-    backbone: NetworkPart
-    classifier: NetworkPart
-    losses: tuple[LossPart, ...]
-    optimizer: Part
-    epochs: int
-    batch_size: int
-    init_from: str | None = None
-    cache: CacheConfig | None = None
-    sampler: Part = Part(name="shuffled")
-    memory: MemoryConfig | None = None
-    clip_norm: Any = None
-    keep: str = "best"
-    evaluation: EvaluationConfig = EvaluationConfig()
-    workers: int = 0
-    seed: int = 0
-
-
-PART_FIELDS: dict[str, Kind] = {
-    "stage": plugins.STAGES,
-    "data": plugins.DATASETS,
-    "train_transform": plugins.TRANSFORMS,
-    "test_transform": plugins.TRANSFORMS,
-    "sampler": plugins.SAMPLERS,
-    "backbone": plugins.BACKBONES,
-    "classifier": plugins.CLASSIFIERS,
-    "optimizer": plugins.OPTIMIZERS,
-}
 KEEP = ("best", "last")
 SHARED_WITH_PREDECESSOR = ("data", "cache", "test_transform", "workers")
 """Overrides of these reach the stages that a stage starts from: all of a chain see the same images."""
@@ -122,7 +48,16 @@ def predecessor(path: Path, config: StageConfig) -> Path | None:
     if not before.is_file():
         others = sorted(found.stem for found in path.parent.glob("*.yaml") if found != path)
         raise ConfigError(f"{path}: init_from: no config {before}{nearest(config.init_from, others)}")
-    return before
+    chain = [path, before]
+    while chain[-1] not in chain[:-1]:
+        further = read(chain[-1]).get("init_from")
+        if further is None:
+            return before
+        chain.append(path.with_name(f"{further}.yaml"))
+        if not chain[-1].is_file():
+            return before  # an error of that config's own, told when its turn comes
+    circle = " -> ".join(item.stem for item in chain)
+    raise ConfigError(f"{path}: init_from: no stage can be the first of {circle}")
 
 
 def parse(plain: Mapping[str, Any], place: str) -> StageConfig:
@@ -231,7 +166,18 @@ def _part(value: Any, place: str, make: type[Part]) -> Part:
 def _losses(value: Any, place: str) -> tuple[Part, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise ConfigError(f"{place}: a list of one loss or more, not {value!r}")
-    return tuple(_part(loss, f"{place}.{index}", LossPart) for index, loss in enumerate(value))
+    losses = tuple(_part(loss, f"{place}.{index}", LossPart) for index, loss in enumerate(value))
+    _once(losses, place, "losses")
+    return losses
+
+
+def _once(parts: Sequence[Part], place: str, what: str) -> list[str]:
+    """The names of the parts, each of which stands once."""
+    names = [part.name for part in parts]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"{place}: {name!r} stands twice; {what} are told apart by their part's name")
+    return names
 
 
 def _section(value: Any, place: str, make: type) -> Any:
@@ -251,6 +197,7 @@ def _evaluation(value: Any, place: str) -> EvaluationConfig:
     if not isinstance(scorers, list | tuple):
         raise ConfigError(f"{place}.scorers: a list of scorers, not {scorers!r}")
     values["scorers"] = tuple(_part(item, f"{place}.scorers.{index}", Part) for index, item in enumerate(scorers))
+    names = _once(values["scorers"], f"{place}.scorers", "scores")
     acceptance = values.get("acceptance", 0.95)
     if not _is_number(acceptance) or not 0 < acceptance <= 1:
         raise ConfigError(f"{place}.acceptance: a share above 0 and up to 1, not {acceptance!r}")
@@ -258,8 +205,8 @@ def _evaluation(value: Any, place: str) -> EvaluationConfig:
         if not isinstance(values.get(key, {}), Mapping):
             raise ConfigError(f"{place}.{key}: a mapping, not {values[key]!r}")
     for scorer, confidence in values.get("fixed", {}).items():
-        if scorer not in {part.name for part in values["scorers"]}:
-            raise ConfigError(f"{place}.fixed: {scorer!r} is none of this config's scorers")
+        if scorer not in names:
+            raise ConfigError(f"{place}.fixed: {scorer!r} is none of this config's scorers{nearest(scorer, names)}")
         if not _is_number(confidence):
             raise ConfigError(f"{place}.fixed.{scorer}: a number, not {confidence!r}")
     size = values.get("batch_size", 1)

@@ -15,7 +15,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr import plugins
-from oltr.config import StageConfig
 from oltr.contracts import Outputs, Progress, Sampler, Scalar, Scorer, Start, Transform, UserError, at
 from oltr.data.batches import Batches
 from oltr.data.cache import cached
@@ -24,6 +23,7 @@ from oltr.networks.class_means import class_means
 from oltr.networks.pair import Memory, NetworkPair
 from oltr.options import OptionError, is_schedule
 from oltr.parallel import forward_on
+from oltr.stage_config import StageConfig
 from oltr.training import WeightedLoss
 
 
@@ -67,7 +67,10 @@ class Experiment:
         pair = NetworkPair(backbone, classifier, memory)
         for name, part in (("backbone", self.config.backbone), ("classifier", self.config.classifier)):
             if part.only is not None:
-                pair.train_only(name, part.only)
+                try:
+                    pair.train_only(name, part.only)
+                except UserError as error:
+                    raise UserError(f"{self.place}: {error}") from error
         return pair.to(self.device)
 
     @property
@@ -144,6 +147,14 @@ class Experiment:
 
     def scorers(self) -> dict[str, Scorer]:
         return scorers_of(self.config, self.splits.num_classes, self.splits.train_counts)
+
+    def rehearse(self) -> None:
+        """Build everything that the run will build: what the user got wrong shows before anything is done."""
+        self.optimizer()
+        self.losses()
+        self.sampler()
+        self.train_batches()
+        self.scorers()
 
     def prepare(self, state: Mapping[str, Tensor] | None) -> None:
         """Let the stage set the pair's weights from those of the stage before."""

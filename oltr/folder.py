@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from typing import Any
 
 from oltr.atomic import write_bytes
 from oltr.contracts import UserError
-from oltr.plain_data import differences, read_yaml, write_yaml
+from oltr.plain_data import differences, read, read_yaml, write_yaml
 
 WITHOUT_EFFECT = ("workers",)
 """Keys of a config that change how fast a result comes, not what it is."""
@@ -67,9 +68,17 @@ class RunFolder:
         """Training has ended and its result was evaluated and reported."""
         return self.started and self.report.is_file() and self.best.is_file()
 
+    def demand_writable(self) -> None:
+        """Raise UserError where the folder cannot be made; nothing is made yet."""
+        there = next(place for place in (self.path, *self.path.absolute().parents) if place.exists())
+        if not there.is_dir():
+            raise UserError(f"--out: {there} is a file, so no run can be written below it")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise UserError(f"--out: {there} cannot be written to")
+
     def demand_same(self, plain: Mapping[str, Any], *, besides: tuple[str, ...] = ()) -> None:
         """Raise UserError, with the difference, where the folder was made with another config."""
-        stored = read_yaml(self.config.read_text(encoding="utf-8"), str(self.config))
+        stored = read(self.config)
         kept = [
             line
             for line in differences(stored, _through_yaml(plain))
@@ -83,10 +92,17 @@ class RunFolder:
 
     def demand_origin(self, origin: Mapping[str, str] | None) -> None:
         """Raise UserError where the run that this one started from has been run anew since."""
-        if json.loads(self.origin.read_text(encoding="utf-8")) != origin:
+        if self.started_from() != origin:
             raise UserError(
                 f"{self.path} started from other weights of its first stage: --fresh runs it from the present ones"
             )
+
+    def started_from(self) -> Any:
+        """The run that this one started from, or None."""
+        try:
+            return json.loads(self.origin.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError) as error:
+            raise UserError(f"{self.origin} is missing or damaged: --fresh runs the stage anew") from error
 
     def begin(self, plain: Mapping[str, Any], origin: Mapping[str, str] | None) -> None:
         """Empty the folder of an earlier run and write the config; files that no run writes stay."""
@@ -104,7 +120,10 @@ class RunFolder:
         if not self.log.is_file():
             return []
         text = self.log.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        try:
+            return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        except ValueError as error:
+            raise UserError(f"{self.log} is damaged: --fresh runs the stage anew") from error
 
     def keep_history(self, epochs: int) -> None:
         """Forget what was logged after epoch ``epochs``: it is about to be trained again."""

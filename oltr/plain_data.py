@@ -38,13 +38,10 @@ _Loader.yaml_implicit_resolvers = {
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(?:inf|Inf|INF|nan|NaN))$"
-    ),
-    list("-+0123456789."),
+_FLOAT = re.compile(
+    r"^[-+]?(?:\d+\.\d*(?:[eE][-+]?\d+)?|\.\d+(?:[eE][-+]?\d+)?|\d+[eE][-+]?\d+|\.(?:inf|Inf|INF|nan|NaN))$"
 )
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))
 
 
 def read_yaml(text: str, place: str) -> Any:
@@ -65,8 +62,11 @@ def read(path: Path) -> dict[str, Any]:
         beside = path.with_suffix(".yaml")
         if path.suffix != ".yaml" and beside.is_file():
             raise ConfigError(f"{path}: no such config; there is {beside}")
-        there = sorted(str(found) for found in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise ConfigError(f"{path}: no such config{nearest(str(path), there)}")
+        if not path.parent.is_dir():
+            raise ConfigError(f"{path}: no such config: there is no folder {path.parent}")
+        there = sorted(str(found) for found in (path if path.is_dir() else path.parent).glob("*.yaml"))
+        wrong = "a folder, not a config" if path.is_dir() else "no such config"
+        raise ConfigError(f"{path}: {wrong}{nearest(str(path), there)}")
     if path.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"{path}: a config is a .yaml file")
     try:
@@ -97,16 +97,23 @@ def override(plain: dict[str, Any], assignments: Iterable[str]) -> dict[str, Any
                     )
                 if last:
                     place[int(key)] = value
-                place = place[int(key)]
+                place = place[int(key)] if last else _entered(place, int(key))
             elif isinstance(place, dict):
                 if last:
                     place[key] = value
                 elif place.get(key) is None:
                     place[key] = {}
-                place = place[key]
+                place = place[key] if last else _entered(place, key)
             else:
                 raise ConfigError(f"{assignment}: {here!r} is {place!r} and has no key {key!r}")
     return plain
+
+
+def _entered(place: Any, key: Any) -> Any:
+    """What stands at ``key``; a part by its name alone becomes a mapping, so that an option of it can be set."""
+    if isinstance(place[key], str):
+        place[key] = {"name": place[key]}
+    return place[key]
 
 
 def write_yaml(plain: Mapping[str, Any]) -> str:
@@ -127,7 +134,7 @@ def differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Floats as YAML 1.1 and 1.2 both read them."""
+    """Floats as YAML 1.1 and 1.2 both read them, and quotes around what either would take for one."""
 
 
 def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
@@ -139,3 +146,4 @@ def _represent_float(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(float, _represent_float)
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", _FLOAT, list("-+0123456789."))  # so the word '0e0' is quoted

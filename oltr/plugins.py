@@ -118,6 +118,7 @@ class Kind:
             reason = str(error).splitlines()[0] if str(error) else "no reason given"
             raise PluginError(
                 f"{self.noun} {plugin} cannot be imported from {plugin.value!r}: {type(error).__name__}: {reason}"
+                f"{self._others_of(plugin)}"
             ) from error
         if not callable(part):
             raise PluginError(
@@ -165,6 +166,12 @@ class Kind:
             schedules = self._scalars or self
             return schedules.build(value["name"], {key: option for key, option in value.items() if key != "name"})
         return value
+
+    def _others_of(self, plugin: Plugin) -> str:
+        """The hint where `package:name` was meant, but that package offers no such part."""
+        owner, _, name = plugin.value.partition(":")
+        offered = [other.name for other in self.plugins if other.distribution == owner]
+        return f"; package {owner} offers no {self.noun} {name!r}{nearest(name, offered)}" if offered else ""
 
     def _check_schedule(self, value: Any, place: str) -> None:
         if not is_schedule(value):

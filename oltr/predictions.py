@@ -137,7 +137,8 @@ def _reading(path: Path) -> Iterator[h5py.File]:
         raise UserError(f"no predictions at {path}: run the evaluation (--test or --test_open) first") from None
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"{path} is damaged or no prediction store ({_first_line(error)}): delete it and run --test_open"
+            f"{path} is damaged or no prediction store ({_first_line(error)}): "
+            "delete it and the report.json beside it, then --resume"
         ) from error
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from oltr import __version__, plugins
-from oltr.config import PART_FIELDS, StageConfig
+from oltr.stage_config import PART_FIELDS, StageConfig
 
 
 def collect(config: StageConfig, device: torch.device, manifest: Mapping[str, Any], command: str) -> dict[str, Any]:

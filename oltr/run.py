@@ -13,7 +13,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr import checkpoint, config, plugins
-from oltr.config import StageConfig
 from oltr.contracts import Progress, UserError
 from oltr.evaluation import evaluate
 from oltr.experiment import Experiment, scorers_of
@@ -22,10 +21,12 @@ from oltr.metrics.closed import class_accuracies, group_means
 from oltr.metrics.shots import ShotRule, shot_rule
 from oltr.networks.weights import load_strict
 from oltr.parallel import choose_device, forward_on
+from oltr.plugins import nearest
 from oltr.prediction_writer import PredictionWriter
 from oltr.predictions import Predictions
 from oltr.provenance import collect
 from oltr.report import write
+from oltr.stage_config import StageConfig
 from oltr.state import TrainingState
 from oltr.training import Batch, EpochEnd, fit
 
@@ -50,26 +51,32 @@ class Request:
 def run_stage(request: Request) -> RunFolder:
     """Train and evaluate a stage, and before it those it starts from; what is done already is not done again."""
     stage, folder = open_stage(request)
-    before = run_before(request, stage)
-    origin = None
-    if before is not None:
-        origin = {"run": before.name, "sha256": checkpoint.weights_checksum(best_weights(before))}
-    plain = config.plain(stage)
-    if folder.started and not request.fresh:
+    plain, going_on = config.plain(stage), folder.started and not request.fresh
+    folder.demand_writable()
+    if going_on:
         folder.demand_same(plain)
-        folder.demand_origin(origin)
-        if folder.trained:
-            log.info("%s is done; --fresh runs it again", folder.path)
-            return folder
-        if not request.resume:
+        if not folder.trained and not request.resume:
             raise UserError(
                 f"{folder.path} holds a run that did not end: --resume goes on with it, --fresh runs it anew"
             )
-        log.info("%s: going on", folder.path)
-    else:
-        folder.begin(plain, origin)
+    before = run_before(request, stage)
+    weights = None if before is None else best_weights(before)
+    origin = None
+    if before is not None and weights is not None:
+        origin = {"run": before.name, "sha256": checkpoint.weights_checksum(weights)}
+    if going_on:
+        folder.demand_origin(origin)
+    if going_on and folder.trained:
+        log.info("%s is done (--fresh on its config runs it again)", folder.path)
+        return folder
     experiment = experiment_of(request, stage)
-    train(experiment, folder, before, request.command)
+    experiment.rehearse()
+    if not (going_on and folder.last.is_file()):
+        experiment.prepare(weights)
+    if not going_on:
+        folder.begin(plain, origin)  # only now, when all that a user may have mistaken has been built
+    log.info("%s: %s", folder.path, "going on" if going_on else f"{stage.epochs} epochs")
+    train(experiment, folder, request.command)
     report(experiment, folder, folder.path)
     return folder
 
@@ -87,6 +94,7 @@ def run_before(request: Request, stage: StageConfig) -> RunFolder | None:
     _, passed_on = config.split_overrides(request.overrides)
     folder = RunFolder.of(path, out=request.out, seed=stage.seed)
     if not folder.trained:
+        experiment_of(request, stage).rehearse()  # a mistake shows now, not when the first stage has been trained
         log.info("%s starts from %s, which has not been run: running it first", request.config, path)
     return run_stage(replace(request, config=path, overrides=tuple(passed_on), fresh=False, seed=stage.seed))
 
@@ -108,7 +116,10 @@ def open_stage(request: Request) -> tuple[StageConfig, RunFolder]:
     if request.seed is not None:
         stage = replace(stage, seed=request.seed)
     config.check(stage, str(request.config))
-    shot_rule(**stage.evaluation.shots)
+    try:
+        shot_rule(**stage.evaluation.shots)
+    except UserError as error:
+        raise UserError(f"{request.config}: evaluation.shots: {error}") from error
     return stage, RunFolder.of(request.config, out=request.out, seed=stage.seed)
 
 
@@ -122,11 +133,11 @@ def experiment_of(request: Request, stage: StageConfig) -> Experiment:
     )
 
 
-def train(experiment: Experiment, folder: RunFolder, before: RunFolder | None, command: str) -> None:
-    """Train the stage to its end from wherever its folder stands, keeping the best and the last state."""
+def train(experiment: Experiment, folder: RunFolder, command: str) -> None:
+    """Train the prepared stage to its end from wherever its folder stands, keeping the best and the last state."""
     stage, pair = experiment.config, experiment.pair
-    origin = json.loads(folder.origin.read_text(encoding="utf-8"))
-    facts = {**collect(stage, experiment.device, experiment.splits.manifest, command), "starts_from": origin}
+    facts = collect(stage, experiment.device, experiment.splits.manifest, command)
+    facts["starts_from"] = folder.started_from()
     state = TrainingState(folder=folder, keep=stage.keep, facts=facts)
     optimizer, settings = experiment.optimizer()
     sampler, batches, losses = experiment.sampler(), experiment.train_batches(), experiment.losses()
@@ -134,7 +145,6 @@ def train(experiment: Experiment, folder: RunFolder, before: RunFolder | None, c
     if folder.last.is_file():
         state.restore(pair, optimizer, sampler)
     else:
-        experiment.prepare(None if before is None else best_weights(before))
         folder.keep_history(0)
     if stage.epochs == 0:
         state.offer(pair, -1, 0.0)
@@ -202,8 +212,9 @@ def write_report(
 def report_again(path: Path) -> None:
     """Recompute a run's report from its stored predictions."""
     folder = RunFolder(path if (path / "config.yaml").is_file() else path.parent)
-    if not folder.started:
-        raise UserError(f"{path}: no run's folder: it has no config.yaml")
+    if not folder.started or not path.is_dir():
+        runs = sorted(str(found.parent) for found in path.rglob("config.yaml"))
+        raise UserError(f"{path}: no run's folder: it has no config.yaml{nearest(str(path), runs)}")
     stage = config.load(folder.config)
     best = checkpoint.load(folder.best, ("epoch", "facts"))
     write_report(path, stage, describe(stage, folder, json.loads(best["facts"]), best["epoch"]), folder.history())

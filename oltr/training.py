@@ -127,6 +127,7 @@ class LossMeans:
         if broken:
             first = (self._steps - 1) // self.read_every * self.read_every + 1
             raise RunError(
-                f"epoch {self.progress.epoch}, steps {first} to {self._steps}: the loss {broken[-1]!r} is not finite; "
-                "a lower lr, a warm-up or clip_norm may help; the checkpoint of the last good epoch is kept"
+                f"epoch {self.progress.epoch + 1} of {self.progress.epochs}, steps {first} to {self._steps}: the loss "
+                f"{broken[-1]!r} is not finite; a lower lr, a warm-up or clip_norm may help; "
+                "what earlier epochs saved is kept"
             )

@@ -29,6 +29,7 @@ STAGE_1: dict[str, Any] = {
     "data": GLYPHS,
     "train_transform": {"name": "plain", "padding": 1},
     "test_transform": "plain",
+    "sampler": "shuffled",
     "backbone": {"name": "small_resnet10", "width": 2, "dropout": 0.2},
     "classifier": "dot_product",
     "optimizer": {"name": "sgd", "lr": {"name": "cosine", "value": 0.05}, "momentum": 0.9, "weight_decay": 5e-4},

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from oltr import config
-from oltr.config import StageConfig, check, load, parse, plain, predecessor, split_overrides
+from oltr.config import check, load, parse, plain, predecessor, split_overrides
 from oltr.plain_data import ConfigError, override, read_yaml, write_yaml
+from oltr.stage_config import StageConfig
 
 SMALL: dict[str, Any] = {
     "stage": "feature",
     "data": {"name": "glyphs", "known_classes": 4},
     "train_transform": "plain",
     "test_transform": "plain",
+    "sampler": "shuffled",
     "backbone": {"name": "small_resnet10", "width": 4, "optim": {"lr": 0.2}, "only": ["layer4"]},
     "classifier": "dot_product",
     "optimizer": {"name": "sgd", "lr": {"name": "step", "value": 0.1, "every": 2, "factor": 0.5}},
@@ -57,6 +59,8 @@ def test_what_is_stored_is_read_back_equal() -> None:
         ("keep=bset", "here: keep: 'bset'; did you mean 'best'?"),
         ("losses=[]", "here: losses: a list of one loss or more"),
         ("losses.1.weight=much", "here: losses.1.weight: a number or a schedule, not 'much'"),
+        ("losses=[cross_entropy, cross_entropy]", "here: losses: 'cross_entropy' stands twice; losses are told apart"),
+        ("evaluation.scorers=[msp, msp]", "here: evaluation.scorers: 'msp' stands twice; scores are told apart"),
         ("losses.0=3", "here: losses.0: a part is a name, or a mapping with a name, not 3"),
         ("backbone.only=layer4", "here: backbone.only: a list of children's names"),
         ("backbone.optim=0.1", "here: backbone.optim: a mapping of the optimizer's settings"),

@@ -101,10 +101,7 @@ def test_part_names_stand_in_their_own_files_only() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and node.value in names and f"oltr.{path.stem}" not in PART_MODULES
     ]
-    allowed = {
-        ("config.py", "shuffled"),  # the default sampler of the schema
-    }
-    assert not [item for item in found if (item[0], item[2]) not in allowed]
+    assert not found
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Optional, Union
+from typing import Any, Literal
 
 import pytest
 
@@ -21,8 +21,8 @@ SCHEDULE = {"name": "step", "value": 1}
         (int, [1], [1.5, True, "1"]),
         (bool, [True], [1, "true"]),
         (str, ["a"], [1, None, SCHEDULE]),
-        (Optional[int], [None, 3], ["3"]),
-        (Union[int, str], [3, "a"], [1.5, None]),
+        (int | None, [None, 3], ["3"]),
+        (int | str, [3, "a"], [1.5, None]),
         (Scalar, [1, 0.5, SCHEDULE, lambda progress: 1.0], ["1", None, [1]]),
         (Literal["a", 2], ["a", 2], ["b", 1]),
         (Sequence[int], [[], [1, 2], (1,)], [1, "ab", [1.5], SCHEDULE]),
@@ -42,7 +42,7 @@ def test_values_fit_their_types_and_no_others(hint: Any, right: Sequence[Any], w
 @pytest.mark.parametrize(
     ("hint", "words"),
     [
-        (Optional[float], "a number or null"),
+        (float | None, "a number or null"),
         (Scalar, "a number or a schedule"),
         (Literal["a", "b"], "one of 'a', 'b'"),
         (tuple[int, int], "a list of 2"),

@@ -140,7 +140,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_its_name_and_place(value: f
     means.add(fine, [fine, fine])
     means.add(fine, [fine, fine])
     means.add(broken, [fine, broken])
-    with pytest.raises(RunError, match="epoch 4, steps 3 to 4: the loss 'bad' is not finite"):
+    with pytest.raises(RunError, match="epoch 5 of 9, steps 3 to 4: the loss 'bad' is not finite"):
         means.add(fine, [fine, fine])
 
 

@@ -15,12 +15,12 @@ GENERATOR = 1
 ONE = 1 << 16
 """1 in the fixed-point numbers of this file."""
 ANGLE = 20
-SMALLEST, LARGEST = 10, 22
+SMALLEST, LARGEST = 12, 22
 """Longer side of a character, in parts of 28 of the image's."""
 SHEAR = ONE // 5
-JITTER = 36
-CONTRAST = 70
-FAINTEST, STRONGEST = 5, 60
+JITTER = 30
+CONTRAST = 85
+FAINTEST, STRONGEST = 3, 32
 """Bounds of an image's noise: its half width, in grey levels."""
 HEAD = 32
 """Words of an image's random stream that say what is drawn; the words after them are its noise."""

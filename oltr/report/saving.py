@@ -16,12 +16,13 @@ from oltr.report.style import png
 def write(report: Mapping[str, Any], folder: Path, history: Sequence[Mapping[str, Any]] = ()) -> list[Path]:
     """Write report.json, the pictures, and report.md into ``folder``; ``history`` has a line for each epoch trained.
 
-    Each file is replaced as a whole. A picture of an earlier report that this one has nothing to draw for is removed.
+    Each file is replaced as a whole, report.json last: where it stands, the others do. A picture of an earlier report
+    that this one has nothing to draw for is removed.
     """
     content = {name: png(figure) for name, figure in pictures(report, history).items()}
     texts = {
-        "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
         "report.md": markdown(report, list(content)),
+        "report.json": json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n",
     }
     content |= {name: text.encode("utf-8") for name, text in texts.items()}
     for name, data in content.items():

@@ -1,0 +1,100 @@
+"""What users may type after `oltr`; what is mistyped is one line on stderr, with the nearest right answer."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from oltr import __version__
+from oltr.plugins import nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line; options are written out, so that none is meant by mistake."""
+
+    def __init__(self, *, prog: str, description: str | None = None, help: str | None = None) -> None:
+        super().__init__(prog=prog, description=description or help, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; `{self.prog} --help` tells more\n")
+
+    def unknown(self, words: Sequence[str]) -> NoReturn:
+        """Refuse what stands among the arguments and means nothing."""
+        word = words[0].partition("=")[0]
+        if not word.startswith("-"):
+            self.error(f"unexpected argument {words[0]!r}")
+        options = {found for found in re.findall(r"--[\w-]+", self.format_help()) if found != word}
+        self.error(f"unknown option {word!r}{nearest(word, options)}")
+
+
+def parser() -> Parser:
+    """Of `oltr COMMAND …`; the command's name is the argument ``command``."""
+    top = Parser(prog="oltr", description="Benchmark suite for open long-tailed recognition.")
+    top.add_argument("--version", action="version", version=f"oltr {__version__}")
+    commands = top.add_subparsers(metavar="COMMAND", required=True)
+    add_run(commands.add_parser("run", help="train and evaluate a stage, and the stages it starts from"))
+    for name, text in (
+        ("check", "validate a config and every part that it names"),
+        ("show", "print a config as it is resolved"),
+    ):
+        _add_config(_named(commands.add_parser(name, help=text), name))
+    listing = _named(commands.add_parser("plugins", help="list every installed part"), "plugins")
+    listing.add_argument("kind", nargs="?", help="of this kind only, such as losses")
+    again = commands.add_parser("report", help="recompute and compare runs from their stored predictions")
+    _named(again, "report").add_argument(
+        "runs", nargs="+", type=Path, metavar="RUN", help="a run's folder (…/seed_0), or its test or test_open"
+    )
+    data = commands.add_parser("data", help="look at a data set").add_subparsers(metavar="WHAT", required=True)
+    data_check = _named(data.add_parser("check", help="which files a data set needs, and what was found"), "data check")
+    data_check.add_argument("name", help="a data set, such as imagenet_lt")
+    data_check.add_argument("overrides", nargs="*", metavar="key=value", help="its options")
+    data_check.add_argument("--data-root", type=Path, help="the folder under which the data lie")
+    return top
+
+
+def add_run(run: Parser) -> Parser:
+    """The options of `oltr run`, which `python main.py` has as well."""
+    _add_config(_named(run, "run"))
+    run.add_argument("--test", action="store_true", help="only evaluate the stored best model, on the closed test set")
+    run.add_argument("--test_open", "--test-open", action="store_true", help="the same with the open set")
+    run.add_argument("--output_logits", "--output-logits", action="store_true", help="also export logits as npz")
+    run.add_argument("--data-root", type=Path, help="the folder under which the data lie")
+    run.add_argument("--out", type=Path, default=Path("runs"), help="where runs are written (default: runs)")
+    run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
+    how = run.add_mutually_exclusive_group()
+    how.add_argument("--resume", action="store_true", help="go on with a run that did not end")
+    how.add_argument("--fresh", action="store_true", help="run anew and remove the earlier result")
+    return run
+
+
+def parse(chosen_by: Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Overrides may stand anywhere among the options, which argparse alone does not allow."""
+    chosen, rest = chosen_by.parse_known_args(arguments)
+    stray = [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(chosen, "overrides")]
+    if stray:
+        chosen.parser.unknown(stray)
+    if rest:
+        chosen.overrides = [*chosen.overrides, *rest]
+    return chosen
+
+
+def _named(chosen: Parser, command: str) -> Parser:
+    chosen.set_defaults(command=command, parser=chosen)
+    return chosen
+
+
+def _add_config(chosen: Parser) -> None:
+    chosen.add_argument(
+        "--config", type=Path, required=True, help="a stage's config, such as config/Glyphs_LT/stage_1.yaml"
+    )
+    chosen.add_argument("overrides", nargs="*", metavar="key.path=value", help="set a key of the config")
+    chosen.add_argument("--seed", type=_seed, help="the run's seed, instead of the config's")
+
+
+def _seed(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"a whole number from 0 on, not {text!r}")
+    return int(text)

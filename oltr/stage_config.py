@@ -1,0 +1,96 @@
+"""What a stage's config is made of: frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from oltr import plugins
+from oltr.plugins import Kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A part by name, with its options."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkPart(Part):
+    """A part that is trained: what its parameter group overrides, and which of its children train if not all."""
+
+    optim: Mapping[str, Any] = field(default_factory=dict)
+    only: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPart(Part):
+    """A loss and its weight in the sum: a number or a schedule."""
+
+    weight: Any = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryConfig:
+    """The class centroids: present, with these settings of their parameter group."""
+
+    optim: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CacheConfig:
+    """Decode and resize the images once; ``image_size`` null keeps the size they have."""
+
+    image_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig:
+    """What the report is computed from: the store is the same whatever stands here."""
+
+    scorers: tuple[Part, ...] = ()
+    shots: Mapping[str, Any] = field(default_factory=dict)
+    acceptance: float = 0.95
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    batch_size: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageConfig:
+    """One stage, whole: everything that its result depends on but the data's root and the device."""
+
+    stage: Part
+    data: Part
+    train_transform: Part
+    test_transform: Part
+    sampler: Part
+    backbone: NetworkPart
+    classifier: NetworkPart
+    losses: tuple[LossPart, ...]
+    optimizer: Part
+    epochs: int
+    batch_size: int
+    init_from: str | None = None
+    cache: CacheConfig | None = None
+    memory: MemoryConfig | None = None
+    clip_norm: Any = None
+    keep: str = "best"
+    evaluation: EvaluationConfig = EvaluationConfig()
+    workers: int = 0
+    seed: int = 0
+
+
+PART_FIELDS: dict[str, Kind] = {
+    "stage": plugins.STAGES,
+    "data": plugins.DATASETS,
+    "train_transform": plugins.TRANSFORMS,
+    "test_transform": plugins.TRANSFORMS,
+    "sampler": plugins.SAMPLERS,
+    "backbone": plugins.BACKBONES,
+    "classifier": plugins.CLASSIFIERS,
+    "optimizer": plugins.OPTIMIZERS,
+}
+"""The keys that hold one part each, and the kind of it."""
