@@ -1,0 +1,118 @@
+"""Images on their way to the network: rendered, decoded or cached, then jittered and normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as images_of
+
+from benchmarks.rows import Case, Row
+from oltr.data.cache import cached
+from oltr.data.glyphs import Glyphs
+from oltr.data.image_files import ImageFiles, Paths
+from oltr.data.split import ImageSet, Splits
+from oltr.transforms.imagenet import ImageNetTrain
+from oltr.transforms.normalise import IMAGENET_MEAN, IMAGENET_STD
+
+STRENGTH = 0.4
+BATCH = 128
+
+
+def jitter(folder: Path, *, images: int, size: int) -> Case:
+    """The twin draws the same order of adjustments and the same factors."""
+    batch = torch.randint(256, (images, 3, size, size), dtype=torch.uint8)
+    transform = ImageNetTrain(size=size, brightness=STRENGTH, contrast=STRENGTH, saturation=STRENGTH)
+    adjust = (images_of.adjust_brightness, images_of.adjust_contrast, images_of.adjust_saturation)
+
+    def twin() -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(3, generator=generator).tolist()
+        factors = 1 + STRENGTH * (2 * torch.rand(3, images, generator=generator) - 1)
+        finished = []
+        for image, own in zip(batch, factors.T.tolist(), strict=True):
+            image = image / 255
+            for which in order:
+                image = adjust[which](image, own[which])
+            finished.append(images_of.normalize(image, IMAGENET_MEAN, IMAGENET_STD))
+        return torch.stack(finished)
+
+    def ours() -> Tensor:
+        return transform.batch(batch, torch.Generator().manual_seed(0))
+
+    return Case(ours=ours, twin=twin, tolerance=1e-5)
+
+
+def glyphs(folder: Path, *, images: int, size: int) -> Case:
+    train = Glyphs(image_size=size).splits().train
+    chosen = np.random.default_rng(0).integers(len(train.labels), size=images).tolist()
+    return Case(
+        ours=lambda: torch.stack(train.read(chosen)),
+        twin=lambda: torch.stack([train.read([index])[0] for index in chosen]),
+    )
+
+
+def cache(folder: Path, *, images: int, size: int) -> Case:
+    """Batches in random order from an HDF5 file that is not held in memory; the twin reads what it was made from."""
+    names = [f"{index}.jpg" for index in range(images)]
+    for index, name in enumerate(names):
+        photograph(index, size).save(folder / name, quality=85)
+    files = ImageFiles(folder=folder, ids=Paths([name.encode() for name in names]), labels=np.zeros(images, np.int64))
+    one = files.take(np.array([0]), np.array([0]))
+    splits = Splits(train=files, val=one, test=one, open=None, class_names=("any",), manifest={"sha256": "0"})
+    stored = cached(splits, folder=folder / "cache", memory=0).train
+    order = np.random.default_rng(0).permutation(images).tolist()
+    return Case(ours=lambda: in_batches(stored, order), twin=lambda: in_batches(files, order))
+
+
+def in_batches(images: ImageSet, order: Sequence[int]) -> list[Tensor]:
+    return [torch.stack(images.read(order[start : start + BATCH])) for start in range(0, len(order), BATCH)]
+
+
+def photograph(seed: int, size: int) -> Image.Image:
+    """Soft patches of colour under a little noise: compresses about like a photograph."""
+    chance = np.random.default_rng(seed)
+    soft = Image.fromarray(chance.integers(256, size=(12, 12, 3), dtype=np.uint8)).resize(
+        (size, size), Image.Resampling.BICUBIC
+    )
+    noisy = np.asarray(soft, dtype=np.float64) + chance.normal(0, 6, (size, size, 3))
+    return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
+
+
+ROWS = (
+    Row(
+        name="jitter",
+        what="{images} images of {size} x {size} jittered in brightness, contrast and saturation, and normalised",
+        twin="torchvision's functions image by image",
+        make=jitter,
+        full={"images": 64, "size": 224},
+        tiny={"images": 6, "size": 9},
+        per="images",
+        memory=True,
+    ),
+    *(
+        Row(
+            name=f"glyphs_{size}",
+            what="{images:,} characters rendered at {size} x {size}",
+            twin="the same, an image at a time",
+            make=glyphs,
+            full={"images": images, "size": size},
+            tiny={"images": 5, "size": 12},
+            per="images",
+        )
+        for images, size in ((2048, 32), (256, 224))
+    ),
+    Row(
+        name="cache",
+        what="{images:,} images of {size} x {size} from the cache file in random order, in batches of 128",
+        twin="the same from JPEG files, decoded",
+        make=cache,
+        full={"images": 1024, "size": 256},
+        tiny={"images": 10, "size": 16},
+        per="images",
+    ),
+)
