@@ -140,7 +140,7 @@ def _plugins(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from oltr.run import report_again
+    from oltr.results import report_again
 
     for run in chosen.runs:
         report_again(run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,18 +13,13 @@ from tqdm import tqdm
 
 from oltr import checkpoint, config, plugins
 from oltr.contracts import Progress, UserError
-from oltr.evaluation import evaluate
-from oltr.experiment import Experiment, scorers_of
+from oltr.experiment import Experiment
 from oltr.folder import RunFolder
 from oltr.metrics.closed import class_accuracies, group_means
 from oltr.metrics.shots import ShotRule, shot_rule
-from oltr.networks.weights import load_strict
 from oltr.parallel import choose_device, forward_on
-from oltr.plugins import nearest
-from oltr.prediction_writer import PredictionWriter
-from oltr.predictions import Predictions
 from oltr.provenance import collect
-from oltr.report import write
+from oltr.results import report
 from oltr.stage_config import StageConfig
 from oltr.state import TrainingState
 from oltr.training import Batch, EpochEnd, fit
@@ -180,90 +174,6 @@ def validate(experiment: Experiment, rule: ShotRule) -> dict[str, Any]:
     accuracies = class_accuracies(labels, predictions, experiment.splits.num_classes)
     groups = rule.groups(experiment.splits.train_counts)
     return {"accuracy": float((labels == predictions).mean()), **group_means(accuracies, groups)}
-
-
-def report(experiment: Experiment, folder: RunFolder, target: Path, *, with_open: bool = True) -> None:
-    """Fill the prediction store from the best weights, then everything that is computed from it."""
-    best = checkpoint.load(folder.best, ("pair", "epoch", "facts"))
-    load_strict(experiment.pair, best["pair"], str(folder.best))
-    facts = json.loads(best["facts"])
-    predict(experiment, target / "predictions.h5", facts, with_open=with_open)
-    run = describe(experiment.config, folder, facts, best["epoch"])
-    write_report(target, experiment.config, run, folder.history())
-
-
-def write_report(
-    target: Path, stage: StageConfig, run: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
-) -> None:
-    """Score the predictions in ``target`` and write the report beside them; needs no network and no data."""
-    predictions = Predictions.open(target / "predictions.h5")
-    settings = stage.evaluation
-    result = evaluate(
-        predictions,
-        scorers=scorers_of(stage, predictions.num_classes, predictions.train_counts),
-        rule=shot_rule(**settings.shots),
-        acceptance=settings.acceptance,
-        fixed=settings.fixed,
-        run=run,
-    )
-    write(result, target, history)
-
-
-def report_again(path: Path) -> None:
-    """Recompute a run's report from its stored predictions."""
-    folder = RunFolder(path if (path / "config.yaml").is_file() else path.parent)
-    if not folder.started or not path.is_dir():
-        runs = sorted(str(found.parent) for found in path.rglob("config.yaml"))
-        raise UserError(f"{path}: no run's folder: it has no config.yaml{nearest(str(path), runs)}")
-    stage = config.load(folder.config)
-    best = checkpoint.load(folder.best, ("epoch", "facts"))
-    write_report(path, stage, describe(stage, folder, json.loads(best["facts"]), best["epoch"]), folder.history())
-
-
-def predict(experiment: Experiment, path: Path, facts: Mapping[str, Any], *, with_open: bool) -> None:
-    """One forward pass over validation, test and open set into the store."""
-    splits, pair = experiment.splits, experiment.pair
-    centroids, source = None, None
-    if pair.memory is not None:
-        centroids, source = pair.memory.centroids.detach().cpu().numpy(), "memory"
-    elif any(getattr(scorer, "needs_centroids", False) for scorer in experiment.scorers().values()):
-        centroids, source = experiment.class_means().cpu().numpy(), "class means"
-    parts = {"val": splits.val, "test": splits.test}
-    if splits.open is not None and with_open:
-        parts["open"] = splits.open
-    with PredictionWriter(
-        path,
-        num_classes=splits.num_classes,
-        feature_dim=experiment.feature_dim,
-        train_counts=splits.train_counts,
-        class_names=splits.class_names,
-        provenance=dict(facts),
-        centroids=centroids,
-        centroids_source=source,
-    ) as writer:
-        for name, images in parts.items():
-            for outputs, labels, indices in experiment.passes(images, name):
-                ids = [images.ids[index] for index in indices.tolist()]
-                writer.add(name, outputs.features, outputs.logits, labels, ids)
-
-
-def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any], best_epoch: int) -> dict[str, Any]:
-    """What the report says of the run itself."""
-    history = folder.history()
-    return {
-        "name": folder.name,
-        "dataset": stage.data.name,
-        "stage": stage.stage.name,
-        "config": config.plain(stage),
-        "seed": stage.seed,
-        "epochs": stage.epochs,
-        "best_epoch": best_epoch if stage.epochs else None,
-        "selected_by": "validation accuracy" if stage.keep == "best" else "last epoch",
-        "test_selected": False,
-        "images_seen": sum(line["images"] for line in history),
-        "seconds": round(sum(line["seconds"] for line in history), 3),
-        "command": facts["command"],
-    }
 
 
 def record(end: EpochEnd, val: Mapping[str, Any], waited: float, groups: Sequence[str]) -> dict[str, Any]:

@@ -13,10 +13,12 @@ import pytest
 import torch
 
 from oltr import checkpoint, run
+from oltr import results as results_of
 from oltr.contracts import RunError, UserError
 from oltr.folder import RunFolder
 from oltr.predictions import Predictions
-from oltr.run import Request, report_again, run_stage, test_stage
+from oltr.results import report_again
+from oltr.run import Request, run_stage, test_stage
 from oltr.state import TrainingState
 
 Make = Callable[..., Request]
@@ -132,11 +134,11 @@ def test_a_run_cut_between_its_two_checkpoints_ends_the_same(
 def test_a_run_cut_in_its_evaluation_is_evaluated_when_resumed(
     request_for: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = run.predict
-    monkeypatch.setattr(run, "predict", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+    real = results_of.predict
+    monkeypatch.setattr(results_of, "predict", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         run_stage(request_for())
-    monkeypatch.setattr(run, "predict", real)
+    monkeypatch.setattr(results_of, "predict", real)
     folder = run_stage(request_for(resume=True))
     assert folder.trained
     assert len(folder.history()) == 3
@@ -197,6 +199,15 @@ def test_the_report_is_recomputed_without_network_or_data(request_for: Make, mon
     monkeypatch.setattr(run, "experiment_of", None)
     report_again(folder.path)
     assert results(folder) == expected
+
+
+def test_a_report_is_recomputed_with_the_scorers_it_was_made_with(request_for: Make) -> None:
+    run_stage(request_for())
+    folder = test_stage(request_for("stage_1", "evaluation.scorers=[energy]", "evaluation.fixed={}"), with_open=True)
+    before = json.loads((folder / "report.json").read_text())
+    assert list(before["open"]) == ["energy"]
+    report_again(folder)
+    assert json.loads((folder / "report.json").read_text()) == before
 
 
 def test_the_store_holds_what_the_best_network_says(request_for: Make) -> None:
