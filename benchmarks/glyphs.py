@@ -13,26 +13,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oltr.report import compare
+from oltr.report.summary import headline, summary
 from oltr.run import Request, run_stage
 
 CONFIGS = Path("config/Glyphs_LT")
-METHODS = {
-    "plain": "stage_1",
-    "CFL": "stage_1_cfl",
-    "OLTR": "stage_2_meta_embedding",
-    "OLTR + CFL": "stage_2_cfl_meta_embedding",
+METHODS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "plain": ("stage_1", ()),
+    "CFL": ("stage_1_cfl", ()),
+    "plain, as many epochs as both stages": ("stage_1", ("epochs=18",)),
+    "OLTR": ("stage_2_meta_embedding", ()),
+    "OLTR + CFL": ("stage_2_cfl_meta_embedding", ()),
 }
+"""Of each row its config, and what it changes in it."""
 RESULTS = Path(__file__).parent / "results"
-COLUMNS = {
-    "all": ("closed", "accuracy"),
-    "many": ("closed", "many"),
-    "medium": ("closed", "medium"),
-    "few": ("closed", "few"),
-    "AUROC": ("ranking", "auroc"),
-    "FPR@95known": ("ranking", "fpr_at_95_known"),
-    "OSCR": ("ranking", "oscr"),
-}
 
 
 def main() -> None:
@@ -43,8 +36,8 @@ def main() -> None:
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     reports = {
-        method: [study(name, seed, chosen.out, tuple(chosen.overrides)) for seed in range(chosen.seeds)]
-        for method, name in METHODS.items()
+        method: [study(name, (*changes, *chosen.overrides), seed, chosen.out) for seed in range(chosen.seeds)]
+        for method, (name, changes) in METHODS.items()
     }
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "glyphs.md").write_text(page(reports), encoding="utf-8")
@@ -53,59 +46,64 @@ def main() -> None:
     print(page(reports))
 
 
-def study(name: str, seed: int, out: Path, overrides: tuple[str, ...]) -> dict[str, Any]:
+def study(name: str, changes: tuple[str, ...], seed: int, out: Path) -> dict[str, Any]:
     """The report of one run; one that is done already is read, one that was cut goes on."""
     request = Request(
         config=CONFIGS / f"{name}.yaml",
-        overrides=overrides,
-        out=out,
+        overrides=changes,
+        out=out / "_".join(changes) if changes else out,
         seed=seed,
         resume=True,
-        command=f"python main.py --config {CONFIGS / name}.yaml --seed {seed}",
+        command=" ".join(["python main.py --config", f"{CONFIGS / name}.yaml", *changes, "--seed", str(seed)]),
     )
     report: dict[str, Any] = json.loads(run_stage(request).report.read_text(encoding="utf-8"))
     return report
 
 
 def numbers(report: Mapping[str, Any]) -> dict[str, Any]:
-    """What the table needs of one run."""
-    scorer, entry = next(iter(report["open"].items()))
-    sources = {"closed": report["closed"], "ranking": entry["ranking"]}
-    found = {title: sources[source][key] for title, (source, key) in COLUMNS.items()}
+    """What the table needs of one run, shares from 0 to 1."""
     run = report["run"]
-    return {"run": run["name"], "scorer": scorer, **found, "images_seen": run["images_seen"], "seconds": run["seconds"]}
+    return {"run": run["name"], **summary(report), "images_seen": run["images_seen"], "seconds": run["seconds"]}
 
 
 def page(reports: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """The committed page: the table, what it was made with, and the comparison of every metric."""
-    rows = ["| method | " + " | ".join(COLUMNS) + " |", "|---|" + "---:|" * len(COLUMNS)]
-    for method, runs in reports.items():
-        columns = [[numbers(report)[title] for report in runs] for title in COLUMNS]
-        rows.append(f"| {method} | " + " | ".join(map(spread, columns)) + " |")
+    """The committed page: the table and what it was made with."""
     first = next(iter(reports.values()))[0]
-    machine = first["provenance"]["hardware"]
-    seeds = len(next(iter(reports.values())))
+    columns = list(summary(first))
+    rows = ["| method | " + " | ".join(columns) + " |", "|---|" + "---:|" * len(columns)]
+    for method, runs in reports.items():
+        found = [summary(report) for report in runs]
+        rows.append(f"| {method} | " + " | ".join(spread([one[title] for one in found]) for title in columns) + " |")
+    machine, seeds = first["provenance"]["hardware"], len(next(iter(reports.values())))
+    chosen = headline(first)
     return "\n".join(
         [
-            "# Glyphs-LT: four methods",
+            "# Glyphs-LT",
             "",
             f"Test set, in percent: mean ± sample standard deviation of {seeds} training seeds on one split.",
-            "AUROC, FPR@95known and OSCR: known against open images by the largest softmax probability.",
-            f"Command: `python -m benchmarks.glyphs`. Machine: {machine['cpu']}, {machine['threads']} threads,",
+            f"Open set by {chosen.scorer}; F at: {chosen.point['rule']}." if chosen else "No open set.",
+            f"Shot groups {first['data']['shots']['rule']}.",
+            "",
+            f"Command: `python -m benchmarks.glyphs`. Machine: {machine['cpu']}, threads: {machine['threads']}, "
             f"torch {first['provenance']['packages']['torch']}.",
             "",
             *rows,
             "",
-            "With the F-measures at 95 % acceptance of known validation images:",
+            "What each row runs:",
             "",
-            compare([report for runs in reports.values() for report in runs]),
+            *(f"- {method}: `{runs[0]['run']['command']}`" for method, runs in reports.items()),
+            "",
         ]
     )
 
 
-def spread(values: Sequence[float]) -> str:
-    deviation = f" ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
-    return f"{100 * statistics.mean(values):.1f}{deviation}"
+def spread(values: Sequence[float | None]) -> str:
+    """Mean and standard deviation in percent; a dash where a seed has no such number."""
+    if None in values:
+        return "–"
+    known = [value for value in values if value is not None]
+    deviation = f" ± {100 * statistics.stdev(known):.1f}" if len(known) > 1 else ""
+    return f"{100 * statistics.mean(known):.1f}{deviation}"
 
 
 if __name__ == "__main__":
