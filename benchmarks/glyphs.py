@@ -1,6 +1,6 @@
 """The study on Glyphs-LT: plain, CFL, OLTR and OLTR with CFL over several seeds, as a table with standard deviations.
 
-Command: python -m benchmarks.glyphs [--seeds 3] [--out runs] [key.path=value …]
+Command: python -m benchmarks.glyphs [--seeds 3] [--out runs]
 """
 
 from __future__ import annotations
@@ -32,11 +32,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("runs"))
-    parser.add_argument("overrides", nargs="*", metavar="key.path=value")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     reports = {
-        method: [study(name, (*changes, *chosen.overrides), seed, chosen.out) for seed in range(chosen.seeds)]
+        method: [study(name, changes, seed, chosen.out) for seed in range(chosen.seeds)]
         for method, (name, changes) in METHODS.items()
     }
     RESULTS.mkdir(exist_ok=True)

@@ -105,9 +105,12 @@ def _check(chosen: argparse.Namespace) -> int:
     from oltr import config
     from oltr.run import Request, open_stage
 
-    stage, _ = open_stage(Request(config=chosen.config, overrides=tuple(chosen.overrides), seed=chosen.seed))
-    before = config.predecessor(chosen.config, stage)
-    print(f"{chosen.config} is valid" + (f"; it starts from {before}" if before else ""))
+    path, overrides = chosen.config, tuple(chosen.overrides)
+    while path is not None:
+        stage, _ = open_stage(Request(config=path, overrides=overrides, seed=chosen.seed))
+        before = config.predecessor(path, stage)
+        print(f"{path} is valid" + (f"; it starts from {before}" if before else ""))
+        path, overrides = before, tuple(config.split_overrides(overrides)[1])
     return 0
 
 
@@ -172,7 +175,9 @@ def _table(paths: Sequence[Path]) -> str:
     from oltr.report import compare, table
 
     reports = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-    return compare(reports) if len(reports) > 1 else table(reports) + "\n"
+    notes = dict.fromkeys(str(report["open_note"]) for report in reports if report["open_note"])
+    text = compare(reports) if len(reports) > 1 else table(reports) + "\n"
+    return text + "".join(f"{note}\n" for note in notes)
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

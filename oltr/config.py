@@ -75,9 +75,11 @@ def parse(plain: Mapping[str, Any], place: str) -> StageConfig:
             raise ConfigError(f"{place}: {key}: a whole number from {low} on, not {values[key]!r}")
     if values.get("keep", KEEP[0]) not in KEEP:
         raise ConfigError(f"{place}: keep: {values['keep']!r}{nearest(str(values['keep']), KEEP)}")
-    if values.get("init_from") is not None and not isinstance(values["init_from"], str):
-        raise ConfigError(f"{place}: init_from: the name of a config beside this one, not {values['init_from']!r}")
-    _scalar(values.get("clip_norm", 0.0), f"{place}: clip_norm")
+    start = values.get("init_from")
+    if start is not None and (not isinstance(start, str) or Path(start).name != start):
+        raise ConfigError(f"{place}: init_from: the name of a config beside this one, not {start!r}")
+    if values.get("clip_norm") is not None:
+        _scalar(values["clip_norm"], f"{place}: clip_norm")
     values["losses"] = _losses(values.get("losses"), f"{place}: losses")
     for key, make in (("memory", MemoryConfig), ("cache", CacheConfig)):
         if values.get(key) is not None:
@@ -107,6 +109,10 @@ def check(config: StageConfig, place: str) -> None:
         _check_part(plugins.SCORERS, scorer, f"{place}: evaluation.scorers.{index}")
     _check_memory(plugins.CLASSIFIERS.load(config.classifier.name), config.classifier, config, f"{place}: classifier")
     _check_scalar(config.clip_norm, f"{place}: clip_norm")
+    readers = [plugins.LOSSES.load(loss.name) for loss in config.losses]
+    readers.append(plugins.CLASSIFIERS.load(config.classifier.name))
+    if config.memory is not None and config.init_from is None and not any(map(_needs_memory, readers)):
+        raise ConfigError(f"{place}: memory: neither a loss nor the classifier reads it; drop it")
     for key, optim in (("backbone", config.backbone.optim), ("classifier", config.classifier.optim)):
         _check_part(plugins.OPTIMIZERS, _merged(config.optimizer, optim), f"{place}: {key}.optim")
     if config.memory is not None:
@@ -125,8 +131,12 @@ def _check_part(kind: Kind, part: Part, place: str) -> Any:
 
 
 def _check_memory(part: Any, named: Part, config: StageConfig, place: str) -> None:
-    if getattr(part, "needs_memory", False) and config.memory is None:
+    if _needs_memory(part) and config.memory is None:
         raise ConfigError(f"{place}: {named.name!r} reads class centroids: add `memory: {{}}` to the config")
+
+
+def _needs_memory(part: Any) -> bool:
+    return bool(getattr(part, "needs_memory", False))
 
 
 def _check_scalar(value: Any, place: str) -> None:
@@ -207,8 +217,8 @@ def _evaluation(value: Any, place: str) -> EvaluationConfig:
     for scorer, confidence in values.get("fixed", {}).items():
         if scorer not in names:
             raise ConfigError(f"{place}.fixed: {scorer!r} is none of this config's scorers{nearest(scorer, names)}")
-        if not _is_number(confidence):
-            raise ConfigError(f"{place}.fixed.{scorer}: a number, not {confidence!r}")
+        if not _is_number(confidence) or not 0 <= confidence <= 1:
+            raise ConfigError(f"{place}.fixed.{scorer}: a confidence from 0 to 1, not {confidence!r}")
     size = values.get("batch_size", 1)
     if not _is_int(size) or size < 1:
         raise ConfigError(f"{place}.batch_size: a whole number from 1 on, not {size!r}")
@@ -216,7 +226,7 @@ def _evaluation(value: Any, place: str) -> EvaluationConfig:
 
 
 def _scalar(value: Any, place: str) -> None:
-    if value is not None and not _is_number(value) and not is_schedule(value):
+    if not _is_number(value) and not is_schedule(value):
         raise ConfigError(f"{place}: a number or a schedule, not {value!r}")
 
 

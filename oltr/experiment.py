@@ -19,6 +19,7 @@ from oltr.contracts import Outputs, Progress, Sampler, Scalar, Scorer, Start, Tr
 from oltr.data.batches import Batches
 from oltr.data.cache import cached
 from oltr.data.split import ImageSet, Splits
+from oltr.metrics.shots import shot_rule
 from oltr.networks.class_means import class_means
 from oltr.networks.pair import Memory, NetworkPair
 from oltr.options import OptionError, is_schedule
@@ -150,6 +151,7 @@ class Experiment:
 
     def rehearse(self) -> None:
         """Build everything that the run will build: what the user got wrong shows before anything is done."""
+        shot_rule(**self.config.evaluation.shots).groups(self.splits.train_counts)
         self.optimizer()
         self.losses()
         self.sampler()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,26 @@ from typing import Any
 from oltr.atomic import write_bytes
 from oltr.contracts import UserError
 from oltr.plain_data import differences, read, read_yaml, write_yaml
+from oltr.report.markdown import CAPTIONS
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where runs are not kept apart
+    fcntl = None  # type: ignore[assignment]
 
 WITHOUT_EFFECT = ("workers",)
 """Keys of a config that change how fast a result comes, not what it is."""
+
+
+WRITTEN = (
+    *("report.json", "report.md", *CAPTIONS, "predictions.h5", "logits_close.npz", "logits_open.npz"),
+    *("last.pt", "best.pt", "log.jsonl", "origin.json", "config.yaml"),
+)
+"""Every file that a run writes, in the order in which a new run removes them."""
+
+
+class StaleRunError(UserError):
+    """A run on disk that is not what is asked for now, or that did not end."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,7 @@ class RunFolder:
             raise UserError(f"--out: {there} cannot be written to")
 
     def demand_same(self, plain: Mapping[str, Any], *, besides: tuple[str, ...] = ()) -> None:
-        """Raise UserError, with the difference, where the folder was made with another config."""
+        """Raise StaleRunError, with the difference, where the folder was made with another config."""
         stored = read(self.config)
         kept = [
             line
@@ -85,35 +102,62 @@ class RunFolder:
             if line.partition(":")[0].partition(".")[0] not in WITHOUT_EFFECT + besides
         ]
         if kept:
-            raise UserError(
+            raise StaleRunError(
                 f"{self.path} was run with another config ({'; '.join(kept)}): "
                 "--fresh runs it anew and removes the old result, --out keeps both"
             )
 
     def demand_origin(self, origin: Mapping[str, str] | None) -> None:
-        """Raise UserError where the run that this one started from has been run anew since."""
-        if self.started_from() != origin:
-            raise UserError(
+        """Raise StaleRunError where the run that this one started from has been run anew since."""
+        if self._noted()["starts_from"] != origin:
+            raise StaleRunError(
                 f"{self.path} started from other weights of its first stage: --fresh runs it from the present ones"
+            )
+
+    def demand_data(self, data: str | None) -> None:
+        """Raise StaleRunError where the run saw other data than those of checksum ``data``."""
+        noted = self._noted()["data"]
+        if noted != data:
+            raise StaleRunError(
+                f"{self.path} was run on other data (checksum {str(noted)[:12]}, now {str(data)[:12]}): "
+                "--fresh runs it on the present ones, --out keeps both"
             )
 
     def started_from(self) -> Any:
         """The run that this one started from, or None."""
-        try:
-            return json.loads(self.origin.read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError) as error:
-            raise UserError(f"{self.origin} is missing or damaged: --fresh runs the stage anew") from error
+        return self._noted()["starts_from"]
 
-    def begin(self, plain: Mapping[str, Any], origin: Mapping[str, str] | None) -> None:
-        """Empty the folder of an earlier run and write the config; files that no run writes stay."""
-        if self.started:
-            for path in self.path.iterdir():
-                if path.is_dir() and path.name in ("test", "test_open"):
-                    shutil.rmtree(path)
-                elif path.suffix in (".pt", ".jsonl", ".h5", ".json", ".md", ".png", ".npz", ".yaml"):
-                    path.unlink()
-        write_bytes(self.origin, json.dumps(origin).encode())
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep every other process out of the folder; UserError where one is in it."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w", encoding="utf-8") as file:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise UserError(f"{self.path}: another process is running this stage; wait for it") from None
+            yield
+
+    def begin(self, plain: Mapping[str, Any], origin: Mapping[str, str] | None, data: str | None) -> None:
+        """Remove what an earlier run wrote, and nothing else, and write the config.
+
+        The old config goes last: a begin that is cut leaves a folder that still says which run it was.
+        """
+        for place in (self.path / "test", self.path / "test_open", self.path):
+            for name in WRITTEN:
+                (place / name).unlink(missing_ok=True)
+            if place != self.path and place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
+        write_bytes(self.origin, json.dumps({"starts_from": origin, "data": data}).encode())
         write_bytes(self.config, write_yaml(plain).encode())
+
+    def _noted(self) -> dict[str, Any]:
+        try:
+            noted = json.loads(self.origin.read_text(encoding="utf-8"))
+            return {"starts_from": noted["starts_from"], "data": noted["data"]}
+        except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+            raise StaleRunError(f"{self.origin} is missing or damaged: --fresh runs the stage anew") from error
 
     def history(self) -> list[dict[str, Any]]:
         """The epochs logged so far; a line cut short by a crash is left out."""

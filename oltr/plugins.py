@@ -68,6 +68,7 @@ class Kind:
         *,
         given: tuple[str, ...] = (),
         scalars: Kind | None = None,
+        scheduled: bool = False,
         find: Callable[[str], tuple[Plugin, ...]] = installed,
     ) -> None:
         self.group = group
@@ -75,6 +76,7 @@ class Kind:
         plural = group.rpartition(".")[2]
         self.noun = plural[:-2] if plural.endswith("sses") else plural.removesuffix("s")
         self._scalars = scalars
+        self._scheduled = scheduled  # whether the run itself turns schedules into numbers for the part
         self._find = find
 
     @property
@@ -138,7 +140,7 @@ class Kind:
                 known = [known for known in parameters if known not in self.given]
                 raise PluginError(f"{place} is unknown{nearest(key, known) or '; it takes no options'}")
             hint = parameters[key][1]
-            if not fits(value, hint):
+            if not fits(0.5 if self._scheduled and is_schedule(value) else value, hint):
                 raise PluginError(f"{place} takes {say(hint)}, not {value!r}")
             self._check_schedule(value, place)
         missing = [
@@ -191,7 +193,7 @@ TRANSFORMS = Kind("oltr.transforms", scalars=SCHEDULES)
 BACKBONES = Kind("oltr.backbones", given=("image_size",), scalars=SCHEDULES)
 CLASSIFIERS = Kind("oltr.classifiers", given=("feature_dim", "num_classes"), scalars=SCHEDULES)
 LOSSES = Kind("oltr.losses", given=("feature_dim", "num_classes", "train_counts"), scalars=SCHEDULES)
-OPTIMIZERS = Kind("oltr.optimizers", given=("params",), scalars=SCHEDULES)
+OPTIMIZERS = Kind("oltr.optimizers", given=("params",), scalars=SCHEDULES, scheduled=True)
 STAGES = Kind("oltr.stages", scalars=SCHEDULES)
 SCORERS = Kind("oltr.scorers", given=("num_classes", "train_counts"), scalars=SCHEDULES)
 

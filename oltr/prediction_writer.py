@@ -83,7 +83,7 @@ class PredictionWriter:
             "features": _numpy(features, np.float32),
             "logits": _numpy(logits, np.float32),
             "labels": _numpy(labels, np.int64),
-            "ids": np.array([str(name) for name in ids], dtype=object),
+            "ids": np.array([name.encode("utf-8", "backslashreplace").decode() for name in ids], dtype=object),
         }
         self._check(part, batch)
         group = self._file[part] if part in self._file else self._new_part(part)

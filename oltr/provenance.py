@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from oltr import __version__, plugins
+from oltr.config import plain
 from oltr.stage_config import PART_FIELDS, StageConfig
 
 
@@ -28,6 +29,7 @@ def collect(config: StageConfig, device: torch.device, manifest: Mapping[str, An
         "python": platform.python_version(),
         "packages": {name: version(name) for name in ("torch", "torchvision", "numpy", "pillow", "matplotlib")},
         "parts": parts(config),
+        "config": plain(config),
         "data": dict(manifest),
         "hardware": hardware(device),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,16 @@ def report(experiment: Experiment, folder: RunFolder, target: Path, *, with_open
     best = checkpoint.load(folder.best, ("pair", "epoch", "facts"))
     load_strict(experiment.pair, best["pair"], str(folder.best))
     facts = json.loads(best["facts"])
+    history = folder.history()
+    facts["best_epoch"] = best["epoch"]
+    facts["images_seen"] = sum(line["images"] for line in history)
+    facts["seconds"] = round(sum(line["seconds"] for line in history), 3)
     predict(experiment, target / "predictions.h5", facts, with_open=with_open)
-    run = describe(experiment.config, folder, facts, best["epoch"])
-    write_report(target, experiment.config, run, folder.history())
+    write_report(target, experiment.config, folder)
 
 
-def write_report(
-    target: Path, stage: StageConfig, run: Mapping[str, Any], history: Sequence[Mapping[str, Any]]
-) -> None:
-    """Score the predictions in ``target`` and write the report beside them; needs no network and no data."""
+def write_report(target: Path, stage: StageConfig, folder: RunFolder) -> None:
+    """Score the predictions in ``target`` and write the report beside them; needs no network, weights or data."""
     predictions = Predictions.open(target / "predictions.h5")
     settings = stage.evaluation
     result = evaluate(
@@ -43,9 +44,9 @@ def write_report(
         rule=shot_rule(**settings.shots),
         acceptance=settings.acceptance,
         fixed=settings.fixed,
-        run=run,
+        run=describe(stage, folder, predictions.provenance),
     )
-    write(result, target, history)
+    write(result, target, folder.history())
 
 
 def report_again(path: Path) -> None:
@@ -54,13 +55,16 @@ def report_again(path: Path) -> None:
     if not folder.started or not path.is_dir():
         runs = sorted(str(found.parent) for found in path.rglob("config.yaml"))
         raise UserError(f"{path}: no run's folder: it has no config.yaml{nearest(str(path), runs)}")
-    earlier = path / "report.json"  # --test may have scored otherwise than the run did
-    if earlier.is_file():
-        stage = config.parse(json.loads(earlier.read_text(encoding="utf-8"))["run"]["config"], str(earlier))
-    else:
-        stage = config.load(folder.config)
-    best = checkpoint.load(folder.best, ("epoch", "facts"))
-    write_report(path, stage, describe(stage, folder, json.loads(best["facts"]), best["epoch"]), folder.history())
+    write_report(path, _scored_by(path) or config.load(folder.config), folder)
+
+
+def _scored_by(path: Path) -> StageConfig | None:
+    """The config of the report that stands there: --test may have scored otherwise than the run did."""
+    earlier = path / "report.json"
+    try:
+        return config.parse(json.loads(earlier.read_text(encoding="utf-8"))["run"]["config"], str(earlier))
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None  # none, or a damaged one: the run's own config makes it again
 
 
 def predict(experiment: Experiment, path: Path, facts: Mapping[str, Any], *, with_open: bool) -> None:
@@ -90,9 +94,8 @@ def predict(experiment: Experiment, path: Path, facts: Mapping[str, Any], *, wit
                 writer.add(name, outputs.features, outputs.logits, labels, ids)
 
 
-def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any], best_epoch: int) -> dict[str, Any]:
+def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the report says of the run itself."""
-    history = folder.history()
     return {
         "name": folder.name,
         "dataset": stage.data.name,
@@ -100,9 +103,9 @@ def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any], be
         "config": config.plain(stage),
         "seed": stage.seed,
         "epochs": stage.epochs,
-        "best_epoch": best_epoch if stage.epochs else None,
+        "best_epoch": facts["best_epoch"] if stage.epochs else None,
         "selected_by": "validation accuracy" if stage.keep == "best" else "last epoch",
-        "images_seen": sum(line["images"] for line in history),
-        "seconds": round(sum(line["seconds"] for line in history), 3),
+        "images_seen": facts["images_seen"],
+        "seconds": facts["seconds"],
         "command": facts["command"],
     }

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from oltr import checkpoint, config, plugins
 from oltr.contracts import Progress, UserError
 from oltr.experiment import Experiment
-from oltr.folder import RunFolder
+from oltr.folder import RunFolder, StaleRunError
 from oltr.metrics.closed import class_accuracies, group_means
 from oltr.metrics.shots import ShotRule, shot_rule
 from oltr.parallel import choose_device, forward_on
@@ -50,10 +50,14 @@ def run_stage(request: Request) -> RunFolder:
     if going_on:
         folder.demand_same(plain)
         if not folder.trained and not request.resume:
-            raise UserError(
+            raise StaleRunError(
                 f"{folder.path} holds a run that did not end: --resume goes on with it, --fresh runs it anew"
             )
-    before = run_before(request, stage)
+    experiment = experiment_of(request, stage)
+    data = experiment.splits.manifest.get("sha256")
+    if going_on:
+        folder.demand_data(data)
+    before = run_before(request, stage, data)
     weights = None if before is None else best_weights(before)
     origin = None
     if before is not None and weights is not None:
@@ -63,15 +67,16 @@ def run_stage(request: Request) -> RunFolder:
     if going_on and folder.trained:
         log.info("%s is done (--fresh on its config runs it again)", folder.path)
         return folder
-    experiment = experiment_of(request, stage)
     experiment.rehearse()
-    if not (going_on and folder.last.is_file()):
+    resumes = going_on and folder.last.is_file()
+    if not resumes:
         experiment.prepare(weights)
-    if not going_on:
-        folder.begin(plain, origin)  # only now, when all that a user may have mistaken has been built
     log.info("%s: %s", folder.path, "going on" if going_on else f"{stage.epochs} epochs")
-    train(experiment, folder, request.command)
-    report(experiment, folder, folder.path)
+    with folder.alone():
+        if not going_on:
+            folder.begin(plain, origin, data)  # only now, when all that a user may have mistaken has been built
+        train(experiment, folder, request.command, resumes=resumes)
+        report(experiment, folder, folder.path)
     return folder
 
 
@@ -80,17 +85,25 @@ def best_weights(folder: RunFolder) -> dict[str, Tensor]:
     return dict(checkpoint.load(folder.best, ("pair",))["pair"])
 
 
-def run_before(request: Request, stage: StageConfig) -> RunFolder | None:
-    """The finished stage that ``stage`` starts from, run now if it has not been."""
+def run_before(request: Request, stage: StageConfig, data: str | None) -> RunFolder | None:
+    """The finished stage that ``stage`` starts from, on the same data, run now if it has not been."""
     path = config.predecessor(request.config, stage)
     if path is None:
         return None
     _, passed_on = config.split_overrides(request.overrides)
-    folder = RunFolder.of(path, out=request.out, seed=stage.seed)
+    earlier = replace(request, config=path, overrides=tuple(passed_on), seed=stage.seed)
+    earlier = replace(earlier, fresh=False, resume=request.resume or request.fresh)
+    first, folder = open_stage(earlier)
+    experiment = experiment_of(earlier, first)
+    if experiment.splits.manifest.get("sha256") != data:
+        raise UserError(f"{request.config}: data: {path} has another split; the stages of a chain see the same images")
     if not folder.trained:
         experiment_of(request, stage).rehearse()  # a mistake shows now, not when the first stage has been trained
         log.info("%s starts from %s, which has not been run: running it first", request.config, path)
-    return run_stage(replace(request, config=path, overrides=tuple(passed_on), fresh=False, seed=stage.seed))
+    try:
+        return run_stage(earlier)
+    except StaleRunError as error:
+        raise StaleRunError(f"{request.config} starts from {path}: {error} (give it with --config {path})") from error
 
 
 def test_stage(request: Request, *, with_open: bool) -> Path:
@@ -99,8 +112,10 @@ def test_stage(request: Request, *, with_open: bool) -> Path:
     if not folder.best.is_file():
         raise UserError(f"{folder.path}: nothing to evaluate: no {folder.best.name} there; run without --test first")
     folder.demand_same(config.plain(stage), besides=("evaluation",))
+    experiment = experiment_of(request, stage)
+    folder.demand_data(experiment.splits.manifest.get("sha256"))
     target = folder.path / ("test_open" if with_open else "test")
-    report(experiment_of(request, stage), folder, target, with_open=with_open)
+    report(experiment, folder, target, with_open=with_open)
     return target
 
 
@@ -127,7 +142,7 @@ def experiment_of(request: Request, stage: StageConfig) -> Experiment:
     )
 
 
-def train(experiment: Experiment, folder: RunFolder, command: str) -> None:
+def train(experiment: Experiment, folder: RunFolder, command: str, *, resumes: bool) -> None:
     """Train the prepared stage to its end from wherever its folder stands, keeping the best and the last state."""
     stage, pair = experiment.config, experiment.pair
     facts = collect(stage, experiment.device, experiment.splits.manifest, command)
@@ -136,7 +151,7 @@ def train(experiment: Experiment, folder: RunFolder, command: str) -> None:
     optimizer, settings = experiment.optimizer()
     sampler, batches, losses = experiment.sampler(), experiment.train_batches(), experiment.losses()
     rule = shot_rule(**stage.evaluation.shots)
-    if folder.last.is_file():
+    if resumes:
         state.restore(pair, optimizer, sampler)
     else:
         folder.keep_history(0)

@@ -25,6 +25,8 @@ class Feature:
         self.unused = tuple(unused)
 
     def prepare(self, pair: NetworkPair, start: Start) -> None:
+        if self.weights is not None and start.state is not None:
+            raise UserError("a feature stage starts from `weights` or from `init_from`, not from both")
         if self.weights is not None:
             load_strict(pair.backbone, read_weights(Path(self.weights)), self.weights, new=self.new, unused=self.unused)
         elif start.state is not None:

@@ -11,7 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from oltr.contracts import Loss, Outputs, Progress, RunError, Scalar, at
+from oltr.contracts import Loss, Outputs, Progress, RunError, Scalar, UserError, at
 
 Batch = tuple[Tensor, Tensor, Tensor]  # images [B, 3, H, W], labels [B], indices [B]
 
@@ -53,6 +53,9 @@ def fit(
     for epoch in range(start, epochs):
         progress, began, images = Progress(epoch=epoch, epochs=epochs), time.perf_counter(), 0
         in_force = [{key: at(scalar, progress) for key, scalar in group.items()} for group in settings]
+        for name, value in ((name, value) for group in in_force for name, value in group.items()):
+            if name in ("lr", "weight_decay") and not value >= 0:
+                raise UserError(f"{name} is 0 or more, not {value:g} in epoch {epoch + 1}")
         for group, values in zip(optimizer.param_groups, in_force, strict=True):
             group.update(values)
         backward = Backward(forward, losses, optimizer, progress, clip_norm, read_every)
@@ -80,6 +83,8 @@ class Backward:
         self.forward, self.losses, self.optimizer, self.progress = forward, losses, optimizer, progress
         self.weights = [at(term.weight, progress) for term in losses]
         self.limit = None if clip_norm is None else at(clip_norm, progress)
+        if self.limit is not None and not self.limit > 0:
+            raise UserError(f"clip_norm is above 0, not {self.limit:g} in epoch {progress.epoch + 1}")
         self.means = LossMeans([term.name for term in losses], progress, read_every)
 
     def __call__(self, inputs: Tensor, target: Tensor) -> Tensor:
@@ -87,6 +92,8 @@ class Backward:
         outputs = self.forward(inputs)
         terms = [term.loss(outputs, target, self.progress) for term in self.losses]
         total = torch.stack([weight * term for weight, term in zip(self.weights, terms, strict=True)]).sum()
+        if not total.requires_grad:
+            raise UserError("no loss reaches what trains: every parameter that the losses see is frozen by `only`")
         total.backward()  # type: ignore[no-untyped-call]
         if self.limit is not None:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

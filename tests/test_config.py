@@ -70,7 +70,7 @@ def test_what_is_stored_is_read_back_equal() -> None:
         ("init_from=1", "here: init_from: the name of a config beside this one, not 1"),
         ("evaluation.acceptance=1.5", "here: evaluation.acceptance: a share above 0 and up to 1"),
         ("evaluation.fixed.energy=1", "here: evaluation.fixed: 'energy' is none of this config's scorers"),
-        ("evaluation.fixed.msp=low", "here: evaluation.fixed.msp: a number"),
+        ("evaluation.fixed.msp=low", "here: evaluation.fixed.msp: a confidence from 0 to 1"),
         ("evaluation.scorer=msp", "here: evaluation: unknown key 'scorer'; did you mean 'scorers'?"),
         ("evaluation.batch_size=0", "here: evaluation.batch_size: a whole number from 1 on"),
     ],
@@ -104,6 +104,7 @@ def test_check_accepts_a_right_config() -> None:
         ("clip_norm={name: cosin}", "here: clip_norm: no schedule 'cosin'"),
         ("memory=null", "here: losses.1: 'disc_centroids' reads class centroids: add `memory: {}`"),
         ("evaluation.scorers=[mps]", "here: evaluation.fixed"),
+        ("losses=[cross_entropy]", "here: memory: neither a loss nor the classifier reads it; drop it"),
         ("data.root=x", "'root' is given by the run and cannot be set"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oltr.contracts import UserError
-from oltr.folder import RunFolder
+from oltr.folder import WRITTEN, RunFolder, StaleRunError
 
 PLAIN: dict[str, Any] = {"epochs": 3, "workers": 0, "losses": [{"weight": 1.0}], "evaluation": {"scorers": ["msp"]}}
 
@@ -16,7 +16,7 @@ PLAIN: dict[str, Any] = {"epochs": 3, "workers": 0, "losses": [{"weight": 1.0}],
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     made = RunFolder.of(Path("config/Some_LT/stage_1.yaml"), out=tmp_path, seed=4)
-    made.begin(PLAIN, None)
+    made.begin(PLAIN, None, "d1")
     return made
 
 
@@ -40,11 +40,16 @@ def test_other_first_weights_are_refused(folder: RunFolder) -> None:
 
 
 def test_beginning_removes_what_a_run_wrote_and_nothing_else(folder: RunFolder) -> None:
-    for name in ("best.pt", "log.jsonl", "report.json", "accuracy.png", "notes.txt"):
+    mine = ["my_figure.png", "notes.md", "notes.txt"]
+    for name in ("best.pt", "log.jsonl", "report.json", "roc.png", *mine):
         (folder.path / name).write_text("x")
+    for name in ("report.json", "thesis.txt"):
+        (folder.path / "test").mkdir(exist_ok=True)
+        (folder.path / "test" / name).write_text("x")
     assert folder.trained
-    folder.begin({**PLAIN, "epochs": 9}, None)
-    assert sorted(path.name for path in folder.path.iterdir()) == ["config.yaml", "notes.txt", "origin.json"]
+    folder.begin({**PLAIN, "epochs": 9}, None, "d1")
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.yaml", *mine, "origin.json", "test"]
+    assert [path.name for path in (folder.path / "test").iterdir()] == ["thesis.txt"]
     assert not folder.trained
     folder.demand_same({**PLAIN, "epochs": 9})
 
@@ -58,3 +63,34 @@ def test_history_forgets_what_is_trained_again_and_a_line_cut_short(folder: RunF
     folder.keep_history(2)
     folder.append({"epoch": 2})
     assert [line["epoch"] for line in folder.history()] == [0, 1, 2]
+
+
+def test_a_begin_that_is_cut_still_says_which_run_it_was(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in WRITTEN[:-1]:
+        (folder.path / name).write_text("x")
+    real, removed = Path.unlink, []
+
+    def cut(path: Path, missing_ok: bool = False) -> None:
+        removed.append(path)
+        if path == folder.config:
+            raise KeyboardInterrupt
+        real(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", cut)
+    with pytest.raises(KeyboardInterrupt):
+        folder.begin({**PLAIN, "epochs": 9}, None, "d1")
+    assert [path.name for path in folder.path.iterdir()] == ["config.yaml"]
+    folder.demand_same(PLAIN)
+
+
+def test_other_data_are_refused(folder: RunFolder) -> None:
+    folder.demand_data("d1")
+    with pytest.raises(StaleRunError, match="was run on other data"):
+        folder.demand_data("d2")
+
+
+def test_one_process_at_a_time(folder: RunFolder) -> None:
+    with folder.alone(), pytest.raises(UserError, match="another process is running this stage"), folder.alone():
+        pass
+    with folder.alone():
+        pass

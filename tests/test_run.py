@@ -266,3 +266,37 @@ def test_a_corrupt_checkpoint_is_named(request_for: Make, monkeypatch: pytest.Mo
     folder.best.write_bytes(folder.best.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"best\.pt: not a readable checkpoint"):
         test_stage(request_for(), with_open=True)
+
+
+def test_a_folder_without_its_config_is_no_run_to_go_on_with(request_for: Make) -> None:
+    folder = run_stage(request_for("stage_1", "epochs=1"))
+    folder.config.unlink()
+    again = run_stage(request_for("stage_1", "epochs=1", "optimizer.lr.value=0.5"))
+    assert [line["lr"]["backbone"] for line in again.history()] == [0.5]
+
+
+def test_the_stages_of_a_chain_see_the_same_split(request_for: Make, configs: Path) -> None:
+    first = configs / "stage_1.yaml"
+    first.write_text(first.read_text().replace("val_images: 4", "val_images: 5"))
+    with pytest.raises(UserError, match=r"stage_1\.yaml has another split; the stages of a chain see the same images"):
+        run_stage(request_for("stage_2"))
+
+
+def test_a_stale_first_stage_is_named_with_its_own_config(request_for: Make) -> None:
+    run_stage(request_for("stage_1", "epochs=1"))
+    with pytest.raises(UserError, match=r"epochs: 1 -> 3.*--fresh .*\(give it with --config .*stage_1\.yaml\)"):
+        run_stage(request_for("stage_2", fresh=True))
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "{name: sgd, lr: 0.05, momentum: {name: linear, start: 0.5, end: 0.9}}",
+        "{name: adamw, lr: 0.001, weight_decay: {name: cyclical, low: 0.01, high: 0.1}}",
+    ],
+)
+def test_every_number_of_an_optimizer_may_be_a_schedule(request_for: Make, optimizer: str) -> None:
+    folder = run_stage(request_for("stage_1", f"optimizer={optimizer}"))
+    key = "momentum" if "sgd" in optimizer else "weight_decay"
+    values = [line["settings"]["backbone"][key] for line in folder.history()]
+    assert values == pytest.approx([0.5, 0.7, 0.9] if key == "momentum" else [0.01, 0.1, 0.01])

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from oltr.contracts import RunError, UserError
 from oltr.data.cache_build import FORMAT, build
+from oltr.data.cache_file import writable
 from oltr.data.split import ImageSet, Splits
 
 MEMORY = 512 * 2**20
@@ -44,17 +45,15 @@ def cached(
     for name in ("train", "val", "test", "open"):
         images: ImageSet | None = getattr(splits, name)
         if images is not None and len(images.labels):
-            identity = hashlib.sha256(f"{source} {name} {image_size} {FORMAT}".encode()).hexdigest()
+            files = getattr(images, "fingerprint", str)()  # the manifest knows lists, not the files that they name
+            identity = hashlib.sha256(f"{source} {files} {name} {image_size} {FORMAT}".encode()).hexdigest()
             path = folder / f"{name}-{identity[:16]}.h5"
             sets[name] = _open_or_build(path, identity, images, image_size=image_size, workers=workers, memory=memory)
     return replace(splits, **sets)
 
 
 class CachedSet:
-    """Images of a cache file: in memory where they are few, else read by a handle that each process opens for itself.
-
-    Images that are held in memory are views: not to be written to.
-    """
+    """Images of a cache file: in memory where they are few, else by a handle that each process opens for itself."""
 
     def __init__(
         self, *, path: Path, identity: str, labels: NDArray[np.int64], ids: Sequence[str], in_memory: bool
@@ -73,7 +72,7 @@ class CachedSet:
             raise IndexError(f"{self.path} has images 0 to {len(self.labels) - 1}")
         if self.in_memory:
             images = self._held()
-            return [images[index] for index in wanted.tolist()]
+            return [images[index].clone() for index in wanted.tolist()]  # a transform may write to its image
         return self._from_file(wanted)
 
     def verify(self) -> None:
@@ -82,7 +81,7 @@ class CachedSet:
             dataset, labels = self._dataset(), self._opened()["labels"][:]
             if len(dataset) != len(self.labels) or not np.array_equal(labels, self.labels):
                 raise RunError(f"{self.path} holds other images than its source")
-            if self._opened()["ids"].asstr()[:].tolist() != list(self.ids):
+            if self._opened()["ids"].asstr()[:].tolist() != writable(self.ids):
                 raise RunError(f"{self.path} holds images of other names than its source")
         except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise self._damaged(error) from error

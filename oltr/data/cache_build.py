@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr.contracts import RunError, UserError
-from oltr.data.cache_file import GuardedFile
+from oltr.data.cache_file import GuardedFile, writable
 from oltr.data.split import ImageSet
 
 FORMAT = 1
@@ -81,7 +81,7 @@ def _fill(file: h5py.File, images: ImageSet, shape: tuple[int, ...], blocks: Ite
             start += len(block)
             bar.update(len(block))
     file.create_dataset("labels", data=images.labels)
-    file.create_dataset("ids", data=list(images.ids), dtype=h5py.string_dtype())
+    file.create_dataset("ids", data=writable(images.ids), dtype=h5py.string_dtype())
 
 
 def _checked(blocks: Iterator[Images], output: GuardedFile) -> Iterator[Images]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -36,3 +37,8 @@ class GuardedFile(io.FileIO):
         except OSError as error:
             self._failure = error
             return size or 0
+
+
+def writable(ids: Sequence[str]) -> list[str]:
+    """Names as HDF5 can hold them: bytes that are no UTF-8 are escaped."""
+    return [name.encode("utf-8", "backslashreplace").decode() for name in ids]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,8 @@ from oltr.data.list_check import check_lists
 from oltr.data.list_file import ListFile, read_list
 from oltr.data.manifest import sealed
 from oltr.data.split import DataCheck, Splits
+
+_log = logging.getLogger("oltr")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,7 @@ class ImageList:
         test = self.read("test", num_classes=num_classes)
         strangers = self.read("open", is_open=True) if self.path("open").exists() else None
         read = {"train": train, "val": val, "test": test} | ({} if strangers is None else {"open": strangers})
+        _warn_of_overlap(read)
         facts = {split: {"images": len(found.paths), "sha256": found.sha256} for split, found in read.items()}
         return Splits(
             train=self.image_set(train),
@@ -120,3 +124,12 @@ class ImageList:
         if len(names) != num_classes:
             raise UserError(f"{path} names {len(names)} classes, but the train list has labels up to {num_classes - 1}")
         return names
+
+
+def _warn_of_overlap(read: Mapping[str, ListFile]) -> None:
+    """Say where a list that is tested on names training images."""
+    train = set(read["train"].paths)
+    for split, found in read.items():
+        shared = 0 if split == "train" else sum(path in train for path in found.paths)
+        if shared:
+            _log.warning("%s: %d of its images are training images as well", found.path, shared)

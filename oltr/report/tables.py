@@ -67,7 +67,8 @@ def _without_seed(report: Report) -> str:
     config = run.get("config")
     kept = {key: value for key, value in config.items() if key != "seed"} if isinstance(config, Mapping) else config
     name = _shared_name([report]) if kept is not None else _name(report)
-    measured = (report["data"]["images"], report["data"]["shots"]["rule"])
+    split = report["provenance"].get("data", {}).get("sha256")
+    measured = (report["data"]["images"], report["data"]["shots"]["rule"], split)
     return json.dumps([name, kept, run.get("dataset"), run.get("stage"), measured], sort_keys=True, default=str)
 
 

@@ -253,3 +253,25 @@ def test_other_processes_read_the_same(tmp_path, method, memory):
     assert queue.get(timeout=60) == torch.stack(images.read([3, 99, 4])).sum().item()
     process.join()
     assert len(pickle.dumps(images)) < 10_000
+
+
+def test_other_files_behind_the_same_lists_are_read_anew(tmp_path):
+    """A manifest knows the lists; an image set over files tells the files themselves apart."""
+
+    def read_first(mark):
+        images = Noise(20)
+        images.fingerprint = lambda: mark
+        splits = replace(make(), train=images)
+        cached(splits, folder=tmp_path)
+        return images.reads
+
+    assert read_first("one") > 0
+    assert read_first("one") == 0
+    assert read_first("two") > 0
+
+
+def test_a_transform_may_write_to_the_image_it_is_given(tmp_path):
+    images = cached(make(), folder=tmp_path).train
+    first = images.read([0])[0].clone()
+    images.read([0])[0].zero_()
+    assert torch.equal(images.read([0])[0], first)

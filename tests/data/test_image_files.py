@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from oltr.contracts import UserError
 from oltr.data import image_files
 from oltr.data.image_files import ImageFiles, Paths, decode
+from oltr.data.image_list import ImageList
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (7, 9, 3), dtype=np.uint8)
 
@@ -104,3 +106,28 @@ def test_take_keeps_the_chosen_files(tmp_path: Path) -> None:
     assert [image[:, 0, 0].tolist() for image in taken.read([0, 1])] == [[0, 0, 255], [255, 0, 0]]
     assert list(taken.ids) == ["b.png", "r.png"]
     assert taken.labels.tolist() == [5, 6]
+
+
+def test_a_fingerprint_tells_places_and_changed_files_apart(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (2, 2), "red").save(tmp_path / folder / "a.png")
+
+    def fingerprint(folder: str, name: bytes = b"a.png") -> str:
+        return ImageFiles(folder=tmp_path / folder, ids=Paths([name]), labels=np.zeros(1, dtype=np.int64)).fingerprint()
+
+    before = fingerprint("one")
+    assert fingerprint("one") == before
+    assert fingerprint("two") != before
+    os.utime(tmp_path / "one" / "a.png", ns=(1, 1))
+    assert fingerprint("one") != before
+    assert fingerprint("one", b"gone.png") != fingerprint("one")
+
+
+def test_overlap_of_training_and_test_list_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    Image.new("RGB", (2, 2)).save(tmp_path / "a.png")
+    for split in ("train", "val", "test"):
+        (tmp_path / f"my_{split}.txt").write_text("a.png 0\n")
+    ImageList(root=tmp_path, list_name="my").splits()
+    assert "1 of its images are training images as well" in caplog.text
+    assert "my_test.txt" in caplog.text
