@@ -99,3 +99,16 @@ def test_disc_centroids_takes_size_average() -> None:
     loss.centroids.data = centroids
     assert_close(loss(features, labels).item(), DISC["disc/near/sum_average_false"].item(), rtol=1e-9, atol=1e-12)
     assert door("DiscCentroidsLoss").create_loss().centroids.shape == (1000, 512)
+
+
+@pytest.mark.parametrize("case", [f"cyc{index}" for index in range(11)])
+def test_where_the_published_loss_raises_the_door_gives_a_finite_one(case: str) -> None:
+    """It divides by zero at factor 1 past its end; the door goes on with eta 0, as the other published copy does."""
+    pos, neg, confident, _, epochs, factor = CFL[f"{case}/cfg"].tolist()
+    raises = CFL[f"{case}/oltr/status"] == 1
+    numbers = CFL[f"{case}/epoch"]
+    assert raises.tolist() == ((factor == 1) & (numbers >= epochs)).tolist()
+    for epoch in numbers[raises].tolist():
+        loss = door("asl_focal_loss").create_loss(pos, neg, confident, int(epochs), factor)
+        asymmetric = door("asl_focal_loss").create_loss(pos, neg, 0, int(epochs), factor)
+        assert_close(loss(LOGITS, TARGETS, epoch), asymmetric(LOGITS, TARGETS))
