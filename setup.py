@@ -20,6 +20,7 @@ PARTS = {
         "class_aware = oltr.samplers.class_aware:ClassAware",
         "square_root = oltr.samplers.square_root:SquareRoot",
         "progressive = oltr.samplers.progressive:Progressive",
+        "listed = oltr.samplers.listed:Listed",
     ],
     "oltr.transforms": [
         "imagenet_train = oltr.transforms.imagenet:ImageNetTrain",

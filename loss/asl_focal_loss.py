@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from oltr.losses.cyclical_focal import asymmetric_focal_loss, cyclical_focal_loss
+from oltr.published.schedules import cycle
 
 
 class AsymmetricFocalLoss(nn.Module):
@@ -35,12 +36,7 @@ class CyclicalFocalLoss(nn.Module):
         return cyclical_focal_loss(logits, _hardened(target), eta=self.eta(epoch), **self.gammas).mean()
 
     def eta(self, epoch: int) -> float:
-        if self.epochs == 1:
-            return 1.0
-        turn = self.factor * epoch / (self.epochs - 1)
-        if self.factor * epoch < self.epochs:
-            return 1.0 - turn
-        return (turn - 1.0) / (self.factor - 1.0) if self.factor != 1 else 0.0
+        return cycle(epoch, epochs=self.epochs, factor=self.factor)
 
 
 def create_loss(gamma_pos: float, gamma_neg: float, gamma_hc: float, epochs: int, factor: float) -> nn.Module:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from oltr import __version__
 from oltr.plugins import nearest
+from oltr.published.cfl import DEFAULTS
+
+OUTPUT_LOGITS = ("--output_logits", "--output-logits")
+TRUTHS = {"true": True, "false": False}
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,6 +53,11 @@ def parser() -> Parser:
     _named(again, "report").add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="a run's folder (…/seed_0), or its test or test_open"
     )
+    _add_import(commands.add_parser("import", help="make a run of another program's checkpoint or logits"))
+    _add_export(commands.add_parser("export", help="write a run's best weights as the published code does"))
+    old = _named(commands.add_parser("convert", help="write a published Python config as YAML"), "convert")
+    old.add_argument("old", type=Path, metavar="OLD.py", help="a config of the published OLTR or CFL code")
+    old.add_argument("-o", "--output", type=Path, metavar="NEW.yaml", help="where to write it (default: to stdout)")
     data = commands.add_parser("data", help="look at a data set").add_subparsers(metavar="WHAT", required=True)
     data_check = _named(data.add_parser("check", help="which files a data set needs, and what was found"), "data check")
     data_check.add_argument("name", help="a data set, such as imagenet_lt")
@@ -60,9 +71,11 @@ def add_run(run: Parser) -> Parser:
     _add_config(_named(run, "run"))
     run.add_argument("--test", action="store_true", help="only evaluate the stored best model, on the closed test set")
     run.add_argument("--test_open", "--test-open", action="store_true", help="the same with the open set")
-    run.add_argument("--output_logits", "--output-logits", action="store_true", help="also export logits as npz")
+    run.add_argument(
+        *OUTPUT_LOGITS, type=_truth, default=False, metavar="[True|False]", help="also export logits as npz"
+    )
     run.add_argument("--data-root", type=Path, help="the folder under which the data lie")
-    run.add_argument("--out", type=Path, default=Path("runs"), help="where runs are written (default: runs)")
+    run.add_argument("--out", type=Path, help="where runs are written (default: runs)")
     run.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
     how = run.add_mutually_exclusive_group()
     how.add_argument("--resume", action="store_true", help="go on with a run that did not end")
@@ -70,15 +83,43 @@ def add_run(run: Parser) -> Parser:
     return run
 
 
+def _add_import(imported: Parser) -> None:
+    _named(imported, "import").add_argument(
+        "files", nargs="+", metavar="FILE", help="a checkpoint, or logits_close.npz, logits_open.npz or both"
+    )
+    _add_config(imported)
+    imported.add_argument("--data-root", type=Path, help="the folder under which the data lie")
+    imported.add_argument("--out", type=Path, help="where runs are written (default: runs)")
+    imported.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
+    imported.add_argument("--fresh", action="store_true", help="put it in the place of an earlier run")
+
+
+def _add_export(exported: Parser) -> None:
+    _named(exported, "export").add_argument("run", type=Path, metavar="RUN", help="a run's folder (…/seed_0)")
+    exported.add_argument("--output", type=Path, metavar="FILE", help="default: RUN/final_model_checkpoint.pth")
+    exported.add_argument("--force", action="store_true", help="replace a file that was not exported before")
+
+
 def parse(chosen_by: Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
     """Overrides may stand anywhere among the options, which argparse alone does not allow."""
-    chosen, rest = chosen_by.parse_known_args(arguments)
+    chosen, rest = chosen_by.parse_known_args(_joined(sys.argv[1:] if arguments is None else arguments))
     stray = [word for word in rest if word.startswith("-") or "=" not in word or not hasattr(chosen, "overrides")]
     if stray:
         chosen.parser.unknown(stray)
     if rest:
         chosen.overrides = [*chosen.overrides, *rest]
     return chosen
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """The words with --output_logits and its value, which may be left out, as one: else it would eat an override."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == f"{OUTPUT_LOGITS[0]}=True" and word.lower() in TRUTHS:
+            joined[-1] = f"{OUTPUT_LOGITS[0]}={word}"
+        else:
+            joined.append(f"{OUTPUT_LOGITS[0]}=True" if word in OUTPUT_LOGITS else word)
+    return joined
 
 
 def _named(chosen: Parser, command: str) -> Parser:
@@ -92,9 +133,28 @@ def _add_config(chosen: Parser) -> None:
     )
     chosen.add_argument("overrides", nargs="*", metavar="key.path=value", help="set a key of the config")
     chosen.add_argument("--seed", type=_seed, help="the run's seed, instead of the config's")
+    published = chosen.add_argument_group("for a published Python config with cfl in its name, which they overwrite")
+    for option, default in DEFAULTS.items():
+        published.add_argument(f"--{option}", type=_number, metavar="N", help=f"default: {default:g}")
 
 
 def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"a whole number from 0 on, not {text!r}")
     return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"a number, not {text!r}")
+    return int(number) if number == int(number) else number
+
+
+def _truth(text: str) -> bool:
+    if text.lower() not in TRUTHS:
+        raise argparse.ArgumentTypeError(f"True or False, not {text!r}")
+    return TRUTHS[text.lower()]

@@ -46,6 +46,12 @@ def weights_checksum(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def seed_of(*place: int) -> int:
+    """A seed of 63 bits, unrelated between any two places."""
+    text = "/".join(map(str, place))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
 def random_state() -> dict[str, Any]:
     """Torch's global generators: what dropout and a user's own code draw from."""
     return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []}

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from oltr.arguments import Parser, add_run, parse, parser
-from oltr.contracts import RunError, UserError
+from oltr.contracts import RunError, Silence, UserError
+from oltr.interruption import heard
 from oltr.options import OptionError
+from oltr.published.cfl import DEFAULTS
 
 if TYPE_CHECKING:
+    from oltr.processes import Processes
     from oltr.stage_config import StageConfig
 
 
@@ -38,7 +41,10 @@ def _guarded(chosen: argparse.Namespace) -> int:
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
-        return COMMANDS[chosen.command](chosen)
+        with heard():
+            return COMMANDS[chosen.command](chosen)
+    except Silence as silence:
+        return silence.code  # the first process of the job says why
     except (UserError, OptionError) as error:
         return _fail(error, 2)
     except RunError as error:
@@ -64,12 +70,27 @@ def _fail(error: object, code: int) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    from oltr.parallel import choose_device
+    from oltr.processes import joined
+
+    with joined(choose_device(chosen.device)) as processes:
+        if not processes.first:
+            logging.getLogger("oltr").setLevel(logging.ERROR)
+        return _run_in(processes, chosen)
+
+
+def _run_in(processes: Processes, chosen: argparse.Namespace) -> int:
+    """The stages that are asked for, run together with the other processes of a job."""
+    import json
+
     from oltr.predictions import Predictions, export_npz
+    from oltr.published.summary import published_summary
     from oltr.run import Request, run_stage, test_stage
 
     request = Request(
         config=chosen.config,
         overrides=tuple(chosen.overrides),
+        options=_options(chosen),
         out=chosen.out,
         data_root=chosen.data_root,
         device=chosen.device,
@@ -77,38 +98,52 @@ def _run(chosen: argparse.Namespace) -> int:
         resume=chosen.resume,
         fresh=chosen.fresh,
         command=_command(chosen),
+        processes=processes,
     )
     if chosen.test or chosen.test_open:
         folders = [test_stage(request, with_open=False)] if chosen.test else []
         folders += [test_stage(request, with_open=True)] if chosen.test_open else []
     else:
         folders = [run_stage(request).path]
-    for folder in folders:
+    published = chosen.config.suffix == ".py"
+    for folder in folders if processes.first else []:
         if chosen.output_logits:
-            export_npz(Predictions.open(folder / "predictions.h5"), folder)
+            target = folder.parent if published and (chosen.test or chosen.test_open) else folder
+            export_npz(Predictions.open(folder / "predictions.h5"), target)
         print(_table([folder / "report.json"]), end="")
+        if published:
+            print(published_summary(json.loads((folder / "report.json").read_text(encoding="utf-8"))), end="")
         print(f"report: {folder / 'report.md'}")
     return 0
 
 
-def _command(chosen: argparse.Namespace) -> str:
+def _command(chosen: argparse.Namespace, begin: Sequence[str] = ("python", "main.py")) -> str:
     """What to type to get this result again."""
-    words = ["python", "main.py", "--config", str(chosen.config), *chosen.overrides]
+    words = [*begin, "--config", str(chosen.config), *chosen.overrides]
     for option in ("data_root", "out", "seed"):
         value = getattr(chosen, option)
         if value is not None and value != Path("runs"):
             words += [f"--{option.replace('_', '-')}", str(value)]
+    words += [word for option, value in _options(chosen).items() for word in (f"--{option}", str(value))]
     return shlex.join(words)
+
+
+def _options(chosen: argparse.Namespace) -> dict[str, float]:
+    """What was given of the options that published Python configs alone take."""
+    values = {option: getattr(chosen, option) for option in DEFAULTS}
+    return {option: value for option, value in values.items() if value is not None}
 
 
 def _check(chosen: argparse.Namespace) -> int:
     from oltr import config
+    from oltr.rehearsal import rehearse
     from oltr.run import Request, open_stage
 
     path, overrides = chosen.config, tuple(chosen.overrides)
     while path is not None:
-        stage, _ = open_stage(Request(config=path, overrides=overrides, seed=chosen.seed))
+        stage, _ = open_stage(Request(config=path, overrides=overrides, options=_options(chosen), seed=chosen.seed))
         before = config.predecessor(path, stage)
+        rehearse(stage, str(path))
         print(f"{path} is valid" + (f"; it starts from {before}" if before else ""))
         path, overrides = before, tuple(config.split_overrides(overrides)[1])
     return 0
@@ -151,6 +186,45 @@ def _report(chosen: argparse.Namespace) -> int:
     return 0
 
 
+def _import(chosen: argparse.Namespace) -> int:
+    from oltr.importing import import_files
+    from oltr.run import Request
+
+    files = [word for word in chosen.files if "=" not in word or Path(word).is_file()]
+    chosen.overrides = [word for word in chosen.files if word not in files] + chosen.overrides
+    if not files:
+        raise UserError("import: no FILE among the arguments: a checkpoint, or logits as .npz")
+    request = Request(
+        config=chosen.config,
+        overrides=tuple(chosen.overrides),
+        options=_options(chosen),
+        out=chosen.out,
+        data_root=chosen.data_root,
+        device=chosen.device,
+        seed=chosen.seed,
+        fresh=chosen.fresh,
+        command=_command(chosen, ["oltr", "import", *files]),
+    )
+    folder = import_files(request, [Path(word) for word in files]).path
+    print(_table([folder / "report.json"]), end="")
+    print(f"report: {folder / 'report.md'}")
+    return 0
+
+
+def _export(chosen: argparse.Namespace) -> int:
+    from oltr.exporting import export
+
+    print(export(chosen.run, chosen.output, force=chosen.force))
+    return 0
+
+
+def _convert(chosen: argparse.Namespace) -> int:
+    from oltr.convert import write
+
+    print(write(chosen.old, chosen.output), end="")
+    return 0
+
+
 def _data_check(chosen: argparse.Namespace) -> int:
     from oltr.plain_data import override
     from oltr.plugins import DATASETS
@@ -165,7 +239,7 @@ def _config(chosen: argparse.Namespace) -> StageConfig:
 
     from oltr import config
 
-    stage = config.load(chosen.config, chosen.overrides)
+    stage = config.load(chosen.config, chosen.overrides, _options(chosen))
     return stage if chosen.seed is None else replace(stage, seed=chosen.seed)
 
 
@@ -186,5 +260,8 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "show": _show,
     "plugins": _plugins,
     "report": _report,
+    "import": _import,
+    "export": _export,
+    "convert": _convert,
     "data check": _data_check,
 }

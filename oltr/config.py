@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, fields, replace
+from dataclasses import MISSING, Field, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from oltr import plugins
+from oltr import legacy, plugins
 from oltr.options import OptionError, is_schedule
 from oltr.plain_data import ConfigError, override, read
 from oltr.plugins import Kind, nearest
 from oltr.stage_config import (
     PART_FIELDS,
     CacheConfig,
+    ComputeConfig,
     EvaluationConfig,
     LossPart,
     MemoryConfig,
@@ -23,6 +24,7 @@ from oltr.stage_config import (
 )
 
 KEEP = ("best", "last")
+PRECISIONS = ("auto", "float32", "bfloat16")
 SHARED_WITH_PREDECESSOR = ("data", "cache", "test_transform", "workers")
 """Overrides of these reach the stages that a stage starts from: all of a chain see the same images."""
 
@@ -34,15 +36,54 @@ def split_overrides(assignments: Sequence[str]) -> tuple[list[str], list[str]]:
     return own, shared + [text.removeprefix("init_from.") for text in assignments if text.startswith("init_from.")]
 
 
-def load(path: Path, assignments: Sequence[str] = ()) -> StageConfig:
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """A config as it is written, as plain data, with what only the published Python configs say."""
+
+    plain: Mapping[str, Any]
+    folder: Path | None = None
+    """Where the run is to be written, if the config says so."""
+    notes: tuple[str, ...] = ()
+    """Keys without effect and quirks that hold: what the user should read before the run."""
+
+
+def written(path: Path, options: Mapping[str, float] | None = None, out: Path | None = None) -> Written:
+    """What stands at ``path``: YAML, or a published config in Python, which alone takes ``options``.
+
+    The latter starts from a run below ``out``, where there is one, before it looks for it in the place that it names.
+    """
+    if path.suffix == ".py":
+        found = legacy.read(path, options, logs=out)
+        return Written(plain=found.plain, folder=found.folder, notes=found.notes)
+    for option, value in (options or {}).items():
+        key = option.removeprefix("cyclical_")
+        raise ConfigError(
+            f"--{option}: published Python configs alone take it; for {path} write losses.0.{key}={value:g}"
+        )
+    return Written(plain=read(path))
+
+
+def load(path: Path, assignments: Sequence[str] = (), options: Mapping[str, float] | None = None) -> StageConfig:
     """The config at ``path``, overridden and held against the schema; no part is imported."""
+    return resolved(written(path, options), path, assignments)
+
+
+def resolved(config: Written, path: Path, assignments: Sequence[str]) -> StageConfig:
+    """A config as it is written, overridden and held against the schema."""
     own, _ = split_overrides(assignments)
-    return parse(override(read(path), own), str(path))
+    return parse(override(dict(config.plain), own), str(path))
+
+
+def checkpoint_file(init_from: str | None) -> Path | None:
+    """The file of weights that ``init_from`` names, where it is no config's name."""
+    if init_from is None or not ("/" in init_from or init_from.endswith((".pth", ".pt"))):
+        return None
+    return Path(init_from)
 
 
 def predecessor(path: Path, config: StageConfig) -> Path | None:
-    """The config file that ``init_from`` names: one beside ``path``."""
-    if config.init_from is None:
+    """The config file that ``init_from`` names: one beside ``path``; None where it names none, or a file of weights."""
+    if config.init_from is None or checkpoint_file(config.init_from) is not None:
         return None
     before = path.with_name(f"{config.init_from}.yaml")
     if not before.is_file():
@@ -51,7 +92,7 @@ def predecessor(path: Path, config: StageConfig) -> Path | None:
     chain = [path, before]
     while chain[-1] not in chain[:-1]:
         further = read(chain[-1]).get("init_from")
-        if further is None:
+        if further is None or checkpoint_file(further) is not None:
             return before
         chain.append(path.with_name(f"{further}.yaml"))
         if not chain[-1].is_file():
@@ -75,15 +116,17 @@ def parse(plain: Mapping[str, Any], place: str) -> StageConfig:
             raise ConfigError(f"{place}: {key}: a whole number from {low} on, not {values[key]!r}")
     if values.get("keep", KEEP[0]) not in KEEP:
         raise ConfigError(f"{place}: keep: {values['keep']!r}{nearest(str(values['keep']), KEEP)}")
-    start = values.get("init_from")
-    if start is not None and (not isinstance(start, str) or Path(start).name != start):
-        raise ConfigError(f"{place}: init_from: the name of a config beside this one, not {start!r}")
+    for key, what in (("init_from", "a config beside this one, or a file of weights"), ("initial_weights", "a file")):
+        if values.get(key) is not None and not isinstance(values[key], str):
+            raise ConfigError(f"{place}: {key}: the name of {what}, not {values[key]!r}")
     if values.get("clip_norm") is not None:
         _scalar(values["clip_norm"], f"{place}: clip_norm")
     values["losses"] = _losses(values.get("losses"), f"{place}: losses")
     for key, make in (("memory", MemoryConfig), ("cache", CacheConfig)):
         if values.get(key) is not None:
             values[key] = _section(values[key], f"{place}: {key}", make)
+    if "compute" in values:
+        values["compute"] = _compute(values["compute"], f"{place}: compute")
     if "evaluation" in values:
         values["evaluation"] = _evaluation(values["evaluation"], f"{place}: evaluation")
     required = [name.name for name in fields(StageConfig) if name.name not in values and _is_required(name)]
@@ -168,6 +211,8 @@ def _part(value: Any, place: str, make: type[Part]) -> Part:
         taken["only"] = tuple(only)
     if not isinstance(taken.get("optim", {}), Mapping):
         raise ConfigError(f"{place}.optim: a mapping of the optimizer's settings, not {taken['optim']!r}")
+    if not isinstance(taken.get("rest", True), bool):
+        raise ConfigError(f"{place}.rest: true or false, not {taken['rest']!r}")
     if "weight" in taken:
         _scalar(taken["weight"], f"{place}.weight")
     return make(**taken, options={key: item for key, item in value.items() if key not in own})
@@ -198,6 +243,20 @@ def _section(value: Any, place: str, make: type) -> Any:
     if size is not None and (not _is_int(size) or size < 1):
         raise ConfigError(f"{place}.image_size: a whole number from 1 on, or null, not {size!r}")
     return make(**value)
+
+
+def _compute(value: Any, place: str) -> ComputeConfig:
+    _known(value, ComputeConfig, place)
+    precision = value.get("precision", PRECISIONS[0])
+    if precision not in PRECISIONS:
+        raise ConfigError(f"{place}.precision: {precision!r}{nearest(str(precision), PRECISIONS)}")
+    for key in ("channels_last", "compile", "sync_batchnorm"):
+        if not isinstance(value.get(key, False), bool) and not (key == "channels_last" and value[key] is None):
+            raise ConfigError(f"{place}.{key}: true or false, not {value[key]!r}")
+    parts = value.get("accumulate", 1)
+    if not _is_int(parts) or parts < 1:
+        raise ConfigError(f"{place}.accumulate: a whole number from 1 on, not {parts!r}")
+    return ComputeConfig(**value)
 
 
 def _evaluation(value: Any, place: str) -> EvaluationConfig:
@@ -246,7 +305,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Part):
         own = {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.name != "options"}
         return {**own, **_plain(value.options)}
-    if isinstance(value, MemoryConfig | CacheConfig | EvaluationConfig):
+    if isinstance(value, MemoryConfig | CacheConfig | EvaluationConfig | ComputeConfig):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

@@ -22,6 +22,14 @@ class RunError(Exception):
     """A run that cannot go on though its config was right: a loss that is not finite, a full disk (exit code 1)."""
 
 
+class Silence(Exception):  # noqa: N818 - no error of this process
+    """Another process of the job has failed and says why; this one ends without a word, with the same exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(f"exit code {code}")
+        self.code = code
+
+
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """Where a stage stands: ``epoch`` counts from 0 and is less than ``epochs``."""
@@ -71,7 +79,11 @@ class Outputs(NamedTuple):
 
 
 class Loss(Protocol):
-    """A scalar to minimise. ``target`` holds class indices [B], or probabilities [B, C] where a loss allows it."""
+    """A scalar to minimise. ``target`` holds class indices [B], or probabilities [B, C] where a loss allows it.
+
+    A loss that is a mean of what each image costs by itself says so by ``mean_over_images = True``: then a batch can be
+    worked on in parts at no extra cost.
+    """
 
     def __call__(self, outputs: Outputs, target: Tensor, progress: Progress) -> Tensor: ...
 

@@ -27,6 +27,11 @@ NO_OPEN_SET = (
     "There are no predictions for an open set (a data set need not have one), so nothing here is about rejection."
 )
 
+NO_VALIDATION = (
+    "There are no predictions of the validation set, so no threshold is set on it: what is rejected is told for fixed "
+    "thresholds only, if there are any."
+)
+
 
 def evaluate(
     predictions: Predictions,
@@ -40,7 +45,7 @@ def evaluate(
     """The report of one run, plain data for JSON (docs/report.md); the first of ``scorers`` is the one in the headline.
 
     Images are rejected at ``acceptance`` of the known validation images and, where ``fixed`` names a scorer, also at
-    that confidence. A scorer that needs centroids is skipped, with the reason, where the store has none.
+    that confidence. A scorer that needs features or centroids is skipped, with the reason, where the store has none.
     """
     test, val, unknown = (predictions.part(name) for name in ("test", "val", "open"))
     if test is None:
@@ -66,7 +71,7 @@ def evaluate(
         "validation": None if val is None else closed_set(val.logits, val.labels, groups),
         "confusion": group_confusion(tested.labels, tested.predictions, groups),
         "open": opened,
-        "open_note": NO_OPEN_SET if opened is None else None,
+        "open_note": NO_OPEN_SET if opened is None else NO_VALIDATION if val is None else None,
         "classes": _classes(predictions, tested, groups, _headline_threshold(opened)),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,18 +12,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from oltr import plugins
+from oltr.checkpoint_forms import fill, read_checkpoint
+from oltr.computing import Computing
 from oltr.contracts import Outputs, Progress, Sampler, Scalar, Scorer, Start, Transform, UserError, at
 from oltr.data.batches import Batches
 from oltr.data.cache import cached
 from oltr.data.split import ImageSet, Splits
+from oltr.inference import Inference
 from oltr.metrics.shots import shot_rule
-from oltr.networks.class_means import class_means
 from oltr.networks.pair import Memory, NetworkPair
 from oltr.options import OptionError, is_schedule
-from oltr.parallel import forward_on
+from oltr.processes import ALONE, Processes
 from oltr.stage_config import StageConfig
 from oltr.training import WeightedLoss
 
@@ -37,6 +38,7 @@ class Experiment:
     device: torch.device
     data_root: Path | None
     cache_folder: Path
+    processes: Processes = ALONE
 
     @cached_property
     def splits(self) -> Splits:
@@ -45,7 +47,9 @@ class Experiment:
         if self.config.cache is None:
             return splits
         size = self.config.cache.image_size
-        return cached(splits, folder=self.cache_folder, image_size=size, workers=self.config.workers)
+        return self.processes.one_first(
+            lambda: cached(splits, folder=self.cache_folder, image_size=size, workers=self.config.workers)
+        )
 
     @cached_property
     def test_transform(self) -> Transform:
@@ -69,10 +73,27 @@ class Experiment:
         for name, part in (("backbone", self.config.backbone), ("classifier", self.config.classifier)):
             if part.only is not None:
                 try:
-                    pair.train_only(name, part.only)
+                    pair.train_only(name, part.only, rest=part.rest)
                 except UserError as error:
                     raise UserError(f"{self.place}: {error}") from error
-        return pair.to(self.device)
+        pair = pair.to(self.device)
+        if self.config.initial_weights is not None:
+            self._start_from(pair, Path(self.config.initial_weights))
+        try:
+            self.computing.apply(pair)
+        except UserError as error:
+            raise UserError(f"{self.place}: {error}") from error
+        return pair
+
+    def _start_from(self, pair: NetworkPair, path: Path) -> None:
+        try:
+            fill(pair, read_checkpoint(path))
+        except UserError as error:
+            raise UserError(f"{self.place}: initial_weights: {error}") from error
+
+    @property
+    def computing(self) -> Computing:
+        return Computing(wanted=self.config.compute, device=self.device, processes=self.processes)
 
     @property
     def feature_dim(self) -> int:
@@ -141,7 +162,11 @@ class Experiment:
 
     def train_batches(self) -> Batches:
         transform = self._build(plugins.TRANSFORMS, "train_transform", self.config.train_transform)
-        return self._batches(self.splits.train, transform, self.config.batch_size)
+        try:
+            self.computing.demand_shares(min(self.config.batch_size, len(self.splits.train.labels)))
+        except UserError as error:
+            raise UserError(f"{self.place}: {error}") from error
+        return self._batches(self.splits.train, transform, self.config.batch_size, share=self.computing.share)
 
     def test_batches(self, images: ImageSet) -> Batches:
         return self._batches(images, self.test_transform, self.config.evaluation.batch_size)
@@ -166,32 +191,28 @@ class Experiment:
         except UserError as error:
             raise UserError(f"{self.place}: stage: {error}") from error
 
+    @property
+    def inference(self) -> Inference:
+        widths = (self.feature_dim, self.splits.num_classes)
+        return Inference(pair=self.pair, device=self.device, processes=self.processes, widths=widths)
+
     def class_means(self) -> Tensor:
         """Mean features of the plain training set by the network as it is, [C, D]."""
-        passed = self.passes(self.splits.train, "class means")
-        return class_means(((outputs.features, labels) for outputs, labels, _ in passed), self.splits.num_classes)
+        images = self.splits.train
+        return self.inference.class_means(self.test_batches(images), images.labels)
 
     def passes(self, images: ImageSet, what: str) -> Iterator[tuple[Outputs, Tensor, Tensor]]:
         """Outputs, labels and indices of one pass in order, without gradients and with the network at rest."""
-        self.pair.eval()
-        forward = forward_on(self.pair, self.device)
-        batches = self.test_batches(images)
-        order = torch.arange(len(images.labels))
-        total = batches.steps(len(order), drop_last=False)
-        with torch.inference_mode():
-            epoch = batches.epoch(order, epoch=0, drop_last=False)
-            for inputs, labels, indices in tqdm(epoch, total=total, desc=what, leave=False, disable=None):
-                yield forward(inputs), labels, indices
+        return self.inference.outputs(self.test_batches(images), images.labels, what)
 
     def val_predictions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Labels and predicted classes of the validation set."""
-        found = [
-            (labels.cpu(), outputs.logits.argmax(1).cpu()) for outputs, labels, _ in self.passes(self.splits.val, "val")
-        ]
-        labels, predictions = (torch.cat(column).numpy() for column in zip(*found, strict=True))
-        return labels, predictions
+        images = self.splits.val
+        return images.labels, self.inference.predicted(self.test_batches(images), images.labels, "val")
 
-    def _batches(self, images: ImageSet, transform: Transform, batch_size: int) -> Batches:
+    def _batches(
+        self, images: ImageSet, transform: Transform, batch_size: int, *, share: Callable[[int], Sequence[int]] = range
+    ) -> Batches:
         return Batches(
             image_set=images,
             transform=transform,
@@ -199,6 +220,7 @@ class Experiment:
             seed=self.config.seed,
             device=self.device,
             workers=self.config.workers,
+            share=share,
         )
 
     def _build(self, kind: plugins.Kind, key: str, part: Any, **given: Any) -> Any:

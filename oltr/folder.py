@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 
 from oltr.atomic import write_bytes
 from oltr.contracts import UserError
-from oltr.plain_data import differences, read, read_yaml, write_yaml
+from oltr.plain_data import differences, read_yaml, write_yaml
+from oltr.plain_data import read as _read
 from oltr.report.markdown import CAPTIONS
 
 try:
@@ -20,9 +21,14 @@ try:
 except ImportError:  # not on Windows, where runs are not kept apart
     fcntl = None  # type: ignore[assignment]
 
-WITHOUT_EFFECT = ("workers",)
-"""Keys of a config that change how fast a result comes, not what it is."""
+IMPORTED = "imported from "
+"""How the origin begins of a run that was made of files from elsewhere."""
 
+RUNS = Path("runs")
+"""Where runs are written if nothing else is said."""
+
+WITHOUT_EFFECT = ("workers", "compute.channels_last", "compute.compile")
+"""Keys of a config that change how fast a result comes, not what it is, but for rounding."""
 
 WRITTEN = (
     *("report.json", "report.md", *CAPTIONS, "predictions.h5", "logits_close.npz", "logits_open.npz"),
@@ -31,19 +37,30 @@ WRITTEN = (
 """Every file that a run writes, in the order in which a new run removes them."""
 
 
+WRITTEN_BY_US_ALONE = tuple(name for name in WRITTEN if not name.endswith(".npz"))
+"""Those of them that the published code does not write; its own are kept where no run of ours has been."""
+
+
 class StaleRunError(UserError):
     """A run on disk that is not what is asked for now, or that did not end."""
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one stage with one seed: `<out>/<config's folder>/<config>/seed_<n>/`."""
+    """The files of one stage with one seed: `<out>/<config's folder>/<config>/seed_<n>/`.
+
+    That of a ``published`` config is the one that it names for itself, where the checkpoint of the published code lies.
+    """
 
     path: Path
+    published: bool = False
 
     @classmethod
-    def of(cls, config: Path, *, out: Path, seed: int) -> RunFolder:
-        return cls(out / config.resolve().parent.name / config.stem / f"seed_{seed}")
+    def of(cls, config: Path, *, out: Path | None, seed: int, given: Path | None = None) -> RunFolder:
+        """The folder of a config's run below ``out``; ``given`` is the one that a published config names for itself."""
+        if given is None:
+            return cls((out or RUNS) / config.resolve().parent.name / config.stem / f"seed_{seed}")
+        return cls(given if out is None else out.joinpath(*given.parts[given.parts[:1] == ("logs",) :]), published=True)
 
     @property
     def name(self) -> str:
@@ -81,6 +98,11 @@ class RunFolder:
         return self.config.is_file()
 
     @property
+    def kept(self) -> bool:
+        """Whether an epoch has ended, so that there is something to lose."""
+        return any(file.is_file() for file in (self.last, self.best, self.report)) or bool(self.history())
+
+    @property
     def trained(self) -> bool:
         """Training has ended and its result was evaluated and reported."""
         return self.started and self.report.is_file() and self.best.is_file()
@@ -93,19 +115,29 @@ class RunFolder:
         if not os.access(there, os.W_OK | os.X_OK):
             raise UserError(f"--out: {there} cannot be written to")
 
-    def demand_same(self, plain: Mapping[str, Any], *, besides: tuple[str, ...] = ()) -> None:
-        """Raise StaleRunError, with the difference, where the folder was made with another config."""
-        stored = read(self.config)
+    def demand_same(
+        self, plain: Mapping[str, Any], *, besides: tuple[str, ...] = (), read: Callable[[Any], Any] = dict
+    ) -> None:
+        """Raise StaleRunError, with the difference, where the folder was made with another config.
+
+        ``read`` makes the stored config comparable: it adds the defaults of keys that are newer than the run.
+        """
+        stored = _through_yaml(read(_read(self.config)))
         kept = [
             line
             for line in differences(stored, _through_yaml(plain))
-            if line.partition(":")[0].partition(".")[0] not in WITHOUT_EFFECT + besides
+            if not any((line.partition(":")[0] + ".").startswith(f"{key}.") for key in WITHOUT_EFFECT + besides)
         ]
         if kept:
             raise StaleRunError(
                 f"{self.path} was run with another config ({'; '.join(kept)}): "
                 "--fresh runs it anew and removes the old result, --out keeps both"
             )
+
+    def demand_source(self, data: str | None, origin: Mapping[str, str] | None) -> None:
+        """Raise StaleRunError where the run saw other data or started from other weights."""
+        self.demand_data(data)
+        self.demand_origin(origin)
 
     def demand_origin(self, origin: Mapping[str, str] | None) -> None:
         """Raise StaleRunError where the run that this one started from has been run anew since."""
@@ -122,6 +154,12 @@ class RunFolder:
                 f"{self.path} was run on other data (checksum {str(noted)[:12]}, now {str(data)[:12]}): "
                 "--fresh runs it on the present ones, --out keeps both"
             )
+
+    @property
+    def imported(self) -> bool:
+        """Whether the run was made of files from elsewhere, and so has no stage before it here."""
+        start = self._noted()["starts_from"]
+        return isinstance(start, dict) and str(start.get("run")).startswith(IMPORTED)
 
     def started_from(self) -> Any:
         """The run that this one started from, or None."""
@@ -145,7 +183,7 @@ class RunFolder:
         The old config goes last: a begin that is cut leaves a folder that still says which run it was.
         """
         for place in (self.path / "test", self.path / "test_open", self.path):
-            for name in WRITTEN:
+            for name in WRITTEN if self.started else WRITTEN_BY_US_ALONE:
                 (place / name).unlink(missing_ok=True)
             if place != self.path and place.is_dir() and not any(place.iterdir()):
                 place.rmdir()

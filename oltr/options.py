@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-RESERVED = ("name", "weight", "optim", "only")
+RESERVED = ("name", "weight", "optim", "only", "rest")
 """Keys beside a part's options in a config; no part may use them as options."""
 
 
@@ -36,10 +37,15 @@ def declared(part: Callable[..., Any], place: str) -> dict[str, tuple[bool, Any]
 
 
 def _hints(part: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(part.__init__ if isinstance(part, type) else part)  # type: ignore[misc]
-    except (NameError, TypeError, AttributeError):
-        return {}  # a part whose annotations do not resolve is only checked by name
+    """The type of each parameter; one whose annotation does not resolve is left out: it is checked by name only."""
+    function: Any = part.__init__ if isinstance(part, type) else part  # type: ignore[misc]
+    names = getattr(inspect.unwrap(function), "__globals__", {})
+    found: dict[str, Any] = {}
+    for key, annotation in getattr(function, "__annotations__", {}).items():
+        alone = types.SimpleNamespace(__annotations__={key: annotation})
+        with contextlib.suppress(NameError, TypeError, AttributeError, SyntaxError):
+            found |= typing.get_type_hints(alone, names)
+    return found
 
 
 def fits(value: Any, hint: Any) -> bool:

@@ -1,25 +1,19 @@
-"""Where a run computes: one device, or every GPU of the machine by DataParallel."""
+"""Where a run computes: one device, every GPU of the machine by DataParallel, or a process each under torchrun."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from oltr.contracts import Outputs, UserError
 from oltr.networks.pair import NetworkPair
+from oltr.processes import Processes
 
-
-class _Embedding(nn.Module):
-    """The part of a pair that may be replicated: its memory's gradients stay on the first device."""
-
-    def __init__(self, pair: NetworkPair) -> None:
-        super().__init__()
-        self.pair = pair
-
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        return self.pair.embed(images)
+Forward = Callable[[Tensor], Outputs]
 
 
 def choose_device(name: str) -> torch.device:
@@ -39,14 +33,32 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def forward_on(pair: NetworkPair, device: torch.device) -> Callable[[Tensor], Outputs]:
-    """The pair as a function of images; `cuda` without a number splits each batch over all GPUs."""
-    if device != torch.device("cuda") or torch.cuda.device_count() < 2:
-        return pair
-    return replicated(pair)
+def device_of_process(device: torch.device, processes: Processes) -> torch.device:
+    """The device of this process alone: under torchrun the GPU of its number on the machine."""
+    if processes.count == 1 or device.type != "cuda":
+        return device
+    if device != torch.device("cuda"):
+        raise UserError(f"--device: each process under torchrun takes a GPU of its own; write cuda, not {device}")
+    if processes.local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"torchrun started more processes than this machine has GPUs ({torch.cuda.device_count()}): "
+            "lower --nproc-per-node"
+        )
+    torch.cuda.set_device(processes.local_rank)
+    return torch.device("cuda", processes.local_rank)
 
 
-def replicated(pair: NetworkPair, device_ids: list[int] | None = None) -> Callable[[Tensor], Outputs]:
+def replicas(device: torch.device) -> int:
+    """Over how many GPUs of this process each batch is split: `cuda` without a number means all."""
+    return torch.cuda.device_count() if device == torch.device("cuda") else 1
+
+
+def forward_on(pair: NetworkPair, device: torch.device) -> Forward:
+    """The pair as a function of images, at rest or in training; several GPUs share each batch."""
+    return pair if replicas(device) < 2 else replicated(pair)
+
+
+def replicated(pair: NetworkPair, device_ids: list[int] | None = None) -> Forward:
     """The pair under DataParallel: features and logits are gathered, centroids stay one whole."""
     parallel = nn.DataParallel(_Embedding(pair), device_ids=device_ids)
 
@@ -55,3 +67,63 @@ def replicated(pair: NetworkPair, device_ids: list[int] | None = None) -> Callab
         return pair.outputs(features, logits)
 
     return forward
+
+
+def distributed(pair: NetworkPair, device: torch.device, processes: Processes, *, synced: bool) -> Forward:
+    """The pair in training under torchrun: a process's share of the images in, the outputs for the whole batch out.
+
+    So every process computes the losses of the whole batch, whatever they are, and passes back the gradient of its own
+    share; DistributedDataParallel adds these up. The memory is outside of it: its gradient is whole in each process.
+    """
+    network: nn.Module = _Network(pair)
+    if any(parameter.requires_grad for parameter in network.parameters()):
+        device_ids = [device.index] if device.type == "cuda" else None
+        network = DistributedDataParallel(network, device_ids=device_ids, broadcast_buffers=not synced)
+
+    def forward(images: Tensor) -> Outputs:
+        features, logits = network(images, None if pair.memory is None else pair.memory.centroids.detach())
+        gathered = _Gathered.apply(torch.cat([features, logits], dim=1), processes)
+        return pair.outputs(gathered[:, : features.shape[1]], gathered[:, features.shape[1] :])
+
+    return forward
+
+
+class _Embedding(nn.Module):
+    """The part of a pair that may be replicated: its memory's gradients stay on the first device."""
+
+    def __init__(self, pair: NetworkPair) -> None:
+        super().__init__()
+        self.pair = pair
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.pair.embed(images)
+
+
+class _Network(nn.Module):
+    """Backbone and classifier of a pair, without its memory."""
+
+    def __init__(self, pair: NetworkPair) -> None:
+        super().__init__()
+        self.backbone, self.classifier = pair.backbone, pair.classifier
+        self._pair = (pair,)  # in a tuple, so that its memory is no parameter of this module
+
+    def forward(self, images: Tensor, centroids: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._pair[0].embed(images, centroids)
+
+
+class _Gathered(torch.autograd.Function):
+    """The rows of all processes in order; back goes the gradient of the own rows, times the number of processes.
+
+    That factor undoes the mean that DistributedDataParallel takes of gradients which are parts of a sum.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, processes: Processes) -> Tensor:
+        blocks = processes.gather(rows)
+        ctx.start, ctx.rows = sum(len(block) for block in blocks[: processes.rank]), len(rows)
+        ctx.count = processes.count
+        return torch.cat(blocks)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad[ctx.start : ctx.start + ctx.rows] * ctx.count, None

@@ -27,8 +27,9 @@ Array = NDArray[Any]
 class PredictionWriter:
     """A store in the making: batches are appended while the network runs, and the file appears when all went well.
 
-    ``centroids`` [C, D] are what scorers measure distances to; ``centroids_source`` says what they are: "memory" or
-    "class means". When the block is left by an exception, an older store at ``path`` stays as it was.
+    ``feature_dim`` is 0 where no features are known. ``centroids`` [C, D] are what scorers measure distances to;
+    ``centroids_source`` says what they are: "memory" or "class means". When the block is left by an exception, an older
+    store at ``path`` stays as it was.
     """
 
     def __init__(
@@ -89,17 +90,19 @@ class PredictionWriter:
         group = self._file[part] if part in self._file else self._new_part(part)
         start = len(group["labels"])
         for name, values in batch.items():
-            group[name].resize(start + len(values), axis=0)
-            group[name][start:] = values
+            if name in group:
+                group[name].resize(start + len(values), axis=0)
+                group[name][start:] = values
         self._stream.check()
 
     def _new_part(self, part: str) -> h5py.Group:
         group = self._file.create_group(part)
         for name, width in self._widths.items():
-            rows = max(1, CHUNK_BYTES // (4 * max(1, width)))
-            group.create_dataset(
-                name, (0, width), np.float32, maxshape=(None, width), chunks=(rows, max(1, width)), fletcher32=True
-            )
+            if width:  # HDF5 has no columns of width 0: a store without features has no such data set
+                rows = max(1, CHUNK_BYTES // (4 * width))
+                group.create_dataset(
+                    name, (0, width), np.float32, maxshape=(None, width), chunks=(rows, width), fletcher32=True
+                )
         group.create_dataset("labels", (0,), np.int64, maxshape=(None,), chunks=(4096,), fletcher32=True)
         group.create_dataset("ids", (0,), h5py.string_dtype(), maxshape=(None,), chunks=(4096,))
         return group

@@ -1,7 +1,8 @@
 """The prediction store: what a trained network says of every image, in one HDF5 file (`predictions.h5`).
 
 Everything that is reported is computed from it, without the network. It holds the parts ``val``, ``test`` and, where
-there is an open set, ``open``: logits [N, C] and features [N, D] as float32, labels [N] as int64, ids [N] as text.
+there is an open set, ``open``: logits [N, C] and features [N, D] as float32, labels [N] as int64, ids [N] as text. A
+store of another program's logits has no features (D is 0) and no ``val``.
 """
 
 from __future__ import annotations
@@ -60,17 +61,18 @@ class Part:
     def features(self) -> NDArray[np.float32]:
         """[N, D], read anew each time."""
         with _reading(self.path) as file:
-            return np.asarray(file[self.name]["features"][:], dtype=np.float32)
+            group = file[self.name]
+            return np.asarray(group["features"][:] if "features" in group else _none(self._size), dtype=np.float32)
 
     def blocks(self, size: int = 4096) -> Iterator[Outputs]:
         """The part in order, ``size`` images at a time, as scorers want it."""
         with _reading(self.path) as file:
             group = file[self.name]
             for start in range(0, self._size, size):
-                features, logits = (
-                    torch.from_numpy(group[name][start : start + size]) for name in ("features", "logits")
-                )
-                yield Outputs(features, logits, self._centroids)
+                rows = slice(start, start + size)
+                logits = torch.from_numpy(group["logits"][rows])
+                features = group["features"][rows] if "features" in group else _none(len(logits))
+                yield Outputs(torch.from_numpy(features), logits, self._centroids)
 
 
 class Predictions:
@@ -90,6 +92,8 @@ class Predictions:
             self.centroids: Array | None = None if known is None else np.asarray(known[:], dtype=np.float32)
             self.centroids_source: str | None = None if known is None else str(known.attrs["source"])
             self._sizes = {name: len(file[name]["labels"]) for name in PARTS if name in file}
+            stored = [file[name]["features"] for name in self._sizes if "features" in file[name]]
+            self.feature_dim: int = stored[0].shape[1] if stored else 0
 
     @classmethod
     def open(cls, path: Path) -> Predictions:
@@ -140,6 +144,11 @@ def _reading(path: Path) -> Iterator[h5py.File]:
             f"{path} is damaged or no prediction store ({_first_line(error)}): "
             "delete it and the report.json beside it, then --resume"
         ) from error
+
+
+def _none(size: int) -> NDArray[np.float32]:
+    """The features of images that were stored without any."""
+    return np.empty((size, 0), dtype=np.float32)
 
 
 def _first_line(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,31 @@ from oltr.report import write
 from oltr.stage_config import StageConfig
 
 
-def report(experiment: Experiment, folder: RunFolder, target: Path, *, with_open: bool = True) -> None:
-    """Fill the prediction store from the best weights, then everything that is computed from it."""
-    best = checkpoint.load(folder.best, ("pair", "epoch", "facts"))
+def report(
+    experiment: Experiment,
+    folder: RunFolder,
+    target: Path,
+    *,
+    with_open: bool = True,
+    best: Mapping[str, Any] | None = None,
+) -> None:
+    """Fill the prediction store from the best weights, then everything that is computed from it.
+
+    ``best`` is what `best.pt` would hold, where the weights are not the run's own.
+    """
+    everyone = experiment.processes
+    if best is None:
+        best = everyone.once(lambda: checkpoint.load(folder.best, ("pair", "epoch", "facts")))
     load_strict(experiment.pair, best["pair"], str(folder.best))
     facts = json.loads(best["facts"])
-    history = folder.history()
-    facts["best_epoch"] = best["epoch"]
-    facts["images_seen"] = sum(line["images"] for line in history)
-    facts["seconds"] = round(sum(line["seconds"] for line in history), 3)
+    if everyone.first:
+        history = folder.history()
+        facts["best_epoch"] = best["epoch"]
+        facts["images_seen"] = sum(line["images"] for line in history)
+        facts["seconds"] = round(sum(line["seconds"] for line in history), 3)
     predict(experiment, target / "predictions.h5", facts, with_open=with_open)
-    write_report(target, experiment.config, folder)
+    if everyone.first:
+        write_report(target, experiment.config, folder)
 
 
 def write_report(target: Path, stage: StageConfig, folder: RunFolder) -> None:
@@ -51,11 +66,11 @@ def write_report(target: Path, stage: StageConfig, folder: RunFolder) -> None:
 
 def report_again(path: Path) -> None:
     """Recompute a run's report from its stored predictions."""
-    folder = RunFolder(path if (path / "config.yaml").is_file() else path.parent)
-    if not folder.started or not path.is_dir():
+    folder, scored_by = RunFolder(path if (path / "config.yaml").is_file() else path.parent), _scored_by(path)
+    if not path.is_dir() or (not folder.started and scored_by is None):
         runs = sorted(str(found.parent) for found in path.rglob("config.yaml"))
         raise UserError(f"{path}: no run's folder: it has no config.yaml{nearest(str(path), runs)}")
-    write_report(path, _scored_by(path) or config.load(folder.config), folder)
+    write_report(path, scored_by or config.load(folder.config), folder)
 
 
 def _scored_by(path: Path) -> StageConfig | None:
@@ -78,20 +93,26 @@ def predict(experiment: Experiment, path: Path, facts: Mapping[str, Any], *, wit
     parts = {"val": splits.val, "test": splits.test}
     if splits.open is not None and with_open:
         parts["open"] = splits.open
-    with PredictionWriter(
-        path,
-        num_classes=splits.num_classes,
-        feature_dim=experiment.feature_dim,
-        train_counts=splits.train_counts,
-        class_names=splits.class_names,
-        provenance=dict(facts),
-        centroids=centroids,
-        centroids_source=source,
-    ) as writer:
+    with ExitStack() as stack:
+        writer = None
+        if experiment.processes.first:
+            writer = stack.enter_context(
+                PredictionWriter(
+                    path,
+                    num_classes=splits.num_classes,
+                    feature_dim=experiment.feature_dim,
+                    train_counts=splits.train_counts,
+                    class_names=splits.class_names,
+                    provenance=dict(facts),
+                    centroids=centroids,
+                    centroids_source=source,
+                )
+            )
         for name, images in parts.items():
             for outputs, labels, indices in experiment.passes(images, name):
-                ids = [images.ids[index] for index in indices.tolist()]
-                writer.add(name, outputs.features, outputs.logits, labels, ids)
+                if writer is not None:
+                    ids = [images.ids[index] for index in indices.tolist()]
+                    writer.add(name, outputs.features, outputs.logits, labels, ids)
 
 
 def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any]) -> dict[str, Any]:

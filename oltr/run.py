@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from oltr import checkpoint, config, plugins
+from oltr import checkpoint, config, interruption, plugins
+from oltr.checkpoint_forms import PUBLISHED, pair_state, read_checkpoint
 from oltr.contracts import Progress, UserError
 from oltr.experiment import Experiment
-from oltr.folder import RunFolder, StaleRunError
+from oltr.exporting import export
+from oltr.folder import RUNS, RunFolder, StaleRunError
+from oltr.imported import as_best
 from oltr.metrics.closed import class_accuracies, group_means
 from oltr.metrics.shots import ShotRule, shot_rule
-from oltr.parallel import choose_device, forward_on
+from oltr.parallel import choose_device, device_of_process
+from oltr.processes import ALONE, Processes
 from oltr.provenance import collect
 from oltr.results import report
 from oltr.stage_config import StageConfig
@@ -33,51 +39,106 @@ class Request:
 
     config: Path
     overrides: tuple[str, ...] = ()
-    out: Path = Path("runs")
+    options: Mapping[str, float] = field(default_factory=dict)
+    """What only published Python configs take from the command line."""
+    out: Path | None = None
     data_root: Path | None = None
     device: str = "auto"
     seed: int | None = None
     resume: bool = False
     fresh: bool = False
     command: str = ""
+    processes: Processes = ALONE
+
+    @property
+    def cache_folder(self) -> Path:
+        return (self.out or RUNS) / "cache"
 
 
 def run_stage(request: Request) -> RunFolder:
     """Train and evaluate a stage, and before it those it starts from; what is done already is not done again."""
-    stage, folder = open_stage(request)
-    plain, going_on = config.plain(stage), folder.started and not request.fresh
-    folder.demand_writable()
-    if going_on:
-        folder.demand_same(plain)
-        if not folder.trained and not request.resume:
-            raise StaleRunError(
-                f"{folder.path} holds a run that did not end: --resume goes on with it, --fresh runs it anew"
-            )
+    everyone = request.processes
+    stage, folder = everyone.once(lambda: open_stage(request))
+    standing = everyone.once(lambda: standing_of(request, stage, folder))
     experiment = experiment_of(request, stage)
-    data = experiment.splits.manifest.get("sha256")
-    if going_on:
-        folder.demand_data(data)
+    data = everyone.one_first(lambda: experiment.splits).manifest.get("sha256")
+    if standing.imported:
+        everyone.once(lambda: folder.demand_data(data))
+        log.info("%s was imported (--fresh on its config trains it here)", folder.path)
+        return folder
     before = run_before(request, stage, data)
-    weights = None if before is None else best_weights(before)
-    origin = None
-    if before is not None and weights is not None:
-        origin = {"run": before.name, "sha256": checkpoint.weights_checksum(weights)}
-    if going_on:
-        folder.demand_origin(origin)
-    if going_on and folder.trained:
+    origin, weights = everyone.once(lambda: start_of(experiment, before))
+    if standing.going_on:
+        everyone.once(lambda: folder.demand_source(data, origin))
+    if standing.done:
         log.info("%s is done (--fresh on its config runs it again)", folder.path)
         return folder
-    experiment.rehearse()
-    resumes = going_on and folder.last.is_file()
-    if not resumes:
+    everyone.once(experiment.rehearse)
+    if not standing.resumes:
         experiment.prepare(weights)
-    log.info("%s: %s", folder.path, "going on" if going_on else f"{stage.epochs} epochs")
-    with folder.alone():
-        if not going_on:
-            folder.begin(plain, origin, data)  # only now, when all that a user may have mistaken has been built
-        train(experiment, folder, request.command, resumes=resumes)
+    log.info("%s: %s", folder.path, "going on" if standing.going_on else f"{stage.epochs} epochs")
+    with folder.alone() if everyone.first else nullcontext():
+        if not standing.going_on and everyone.first:
+            if folder.published and folder.started:
+                (folder.path / PUBLISHED).unlink(missing_ok=True)  # else a stage 2 would take it for the new one's
+            folder.begin(config.plain(stage), origin, data)  # only now, when what a user may mistake has been built
+        train(experiment, folder, request.command, resumes=standing.resumes)
         report(experiment, folder, folder.path)
+        if folder.published and everyone.first:
+            export(folder.path, force=True)
     return folder
+
+
+class Standing(NamedTuple):
+    """What a folder holds of the run that is asked for."""
+
+    going_on: bool = False
+    resumes: bool = False
+    """There is a state to go on from."""
+    done: bool = False
+    imported: bool = False
+
+
+def standing_of(request: Request, stage: StageConfig, folder: RunFolder) -> Standing:
+    """What is there to go on with; StaleRunError where that is another run, or one that did not end."""
+    folder.demand_writable()
+    theirs = folder.path / PUBLISHED
+    if folder.published and not folder.started and not request.fresh and theirs.is_file():
+        raise StaleRunError(
+            f"{theirs} was not written by this suite: --test evaluates it, --fresh trains anew and replaces it, "
+            "--out keeps both"
+        )
+    if request.fresh or not folder.started:
+        return Standing()
+    if not folder.kept:
+        log.info("%s holds a run of which no epoch has ended; it begins anew", folder.path)
+        return Standing()
+    folder.demand_same(config.plain(stage), read=lambda stored: config.plain(config.parse(stored, str(folder.config))))
+    if folder.imported and folder.report.is_file():
+        return Standing(going_on=True, imported=True)
+    if not folder.trained and not request.resume:
+        raise StaleRunError(
+            f"{folder.path} holds a run that did not end: --resume goes on with it, --fresh runs it anew"
+        )
+    return Standing(going_on=True, resumes=folder.last.is_file(), done=folder.trained)
+
+
+def start_of(
+    experiment: Experiment, before: RunFolder | None
+) -> tuple[dict[str, str] | None, dict[str, Tensor] | None]:
+    """What a stage starts from, by name and checksum, and the weights; nothing for a first stage."""
+    file = config.checkpoint_file(experiment.config.init_from)
+    if before is None and file is None:
+        return None, None
+    try:
+        if before is not None:
+            weights = best_weights(before)
+        else:
+            weights = pair_state(read_checkpoint(file or Path()), experiment.pair.state_dict())
+    except UserError as error:
+        raise UserError(f"{experiment.place}: init_from: {error}") from error
+    name = str(file) if before is None else before.name
+    return {"run": name, "sha256": checkpoint.weights_checksum(weights)}, weights
 
 
 def best_weights(folder: RunFolder) -> dict[str, Tensor]:
@@ -87,18 +148,20 @@ def best_weights(folder: RunFolder) -> dict[str, Tensor]:
 
 def run_before(request: Request, stage: StageConfig, data: str | None) -> RunFolder | None:
     """The finished stage that ``stage`` starts from, on the same data, run now if it has not been."""
-    path = config.predecessor(request.config, stage)
+    everyone = request.processes
+    path = everyone.once(lambda: config.predecessor(request.config, stage))
     if path is None:
         return None
     _, passed_on = config.split_overrides(request.overrides)
     earlier = replace(request, config=path, overrides=tuple(passed_on), seed=stage.seed)
     earlier = replace(earlier, fresh=False, resume=request.resume or request.fresh)
-    first, folder = open_stage(earlier)
+    first, folder = everyone.once(lambda: open_stage(earlier))
     experiment = experiment_of(earlier, first)
-    if experiment.splits.manifest.get("sha256") != data:
+    if everyone.one_first(lambda: experiment.splits).manifest.get("sha256") != data:
         raise UserError(f"{request.config}: data: {path} has another split; the stages of a chain see the same images")
-    if not folder.trained:
-        experiment_of(request, stage).rehearse()  # a mistake shows now, not when the first stage has been trained
+    if not everyone.once(lambda: folder.trained):
+        # A mistake shows now, not when the first stage has been trained.
+        everyone.once(lambda: experiment_of(request, stage).rehearse())
         log.info("%s starts from %s, which has not been run: running it first", request.config, path)
     try:
         return run_stage(earlier)
@@ -108,20 +171,42 @@ def run_before(request: Request, stage: StageConfig, data: str | None) -> RunFol
 
 def test_stage(request: Request, *, with_open: bool) -> Path:
     """Evaluate the best weights of a trained stage into a folder of its own; nothing else in the run is touched."""
-    stage, folder = open_stage(request)
-    if not folder.best.is_file():
-        raise UserError(f"{folder.path}: nothing to evaluate: no {folder.best.name} there; run without --test first")
-    folder.demand_same(config.plain(stage), besides=("evaluation",))
+    everyone = request.processes
+    stage, folder = everyone.once(lambda: open_stage(request))
+
+    theirs = folder.path / PUBLISHED
+    foreign = everyone.once(lambda: folder.published and not folder.best.is_file() and theirs.is_file())
+
+    def demand_run() -> None:
+        if foreign:
+            return
+        if not folder.best.is_file():
+            raise UserError(
+                f"{folder.path}: nothing to evaluate: no {folder.best.name} there; run without --test first"
+            )
+        folder.demand_same(
+            config.plain(stage),
+            besides=("evaluation", "compute"),
+            read=lambda stored: config.plain(config.parse(stored, str(folder.config))),
+        )
+
+    everyone.once(demand_run)
     experiment = experiment_of(request, stage)
-    folder.demand_data(experiment.splits.manifest.get("sha256"))
+    data = everyone.one_first(lambda: experiment.splits).manifest.get("sha256")
+    best = None
+    if foreign:
+        best = everyone.once(lambda: as_best(experiment, read_checkpoint(theirs), theirs, request.command))
+    else:
+        everyone.once(lambda: folder.demand_data(data))
     target = folder.path / ("test_open" if with_open else "test")
-    report(experiment, folder, target, with_open=with_open)
+    report(experiment, folder, target, with_open=with_open, best=best)
     return target
 
 
 def open_stage(request: Request) -> tuple[StageConfig, RunFolder]:
     """The checked config of a request, and the folder of its run."""
-    stage = config.load(request.config, request.overrides)
+    written = config.written(request.config, request.options, request.out)
+    stage = config.resolved(written, request.config, request.overrides)
     if request.seed is not None:
         stage = replace(stage, seed=request.seed)
     config.check(stage, str(request.config))
@@ -129,44 +214,54 @@ def open_stage(request: Request) -> tuple[StageConfig, RunFolder]:
         shot_rule(**stage.evaluation.shots)
     except UserError as error:
         raise UserError(f"{request.config}: evaluation.shots: {error}") from error
-    return stage, RunFolder.of(request.config, out=request.out, seed=stage.seed)
+    for note in written.notes:
+        log.warning("%s: %s", request.config, note)
+    return stage, RunFolder.of(request.config, out=request.out, seed=stage.seed, given=written.folder)
 
 
 def experiment_of(request: Request, stage: StageConfig) -> Experiment:
     return Experiment(
         config=stage,
         place=str(request.config),
-        device=choose_device(request.device),
+        device=device_of_process(choose_device(request.device), request.processes),
         data_root=request.data_root,
-        cache_folder=request.out / "cache",
+        cache_folder=request.cache_folder,
+        processes=request.processes,
     )
 
 
 def train(experiment: Experiment, folder: RunFolder, command: str, *, resumes: bool) -> None:
     """Train the prepared stage to its end from wherever its folder stands, keeping the best and the last state."""
-    stage, pair = experiment.config, experiment.pair
+    stage, pair, everyone = experiment.config, experiment.pair, experiment.processes
     facts = collect(stage, experiment.device, experiment.splits.manifest, command)
-    facts["starts_from"] = folder.started_from()
+    facts["computing"] = experiment.computing.describe()
+    facts["starts_from"] = folder.started_from() if everyone.first else None
     state = TrainingState(folder=folder, keep=stage.keep, facts=facts)
     optimizer, settings = experiment.optimizer()
     sampler, batches, losses = experiment.sampler(), experiment.train_batches(), experiment.losses()
     rule = shot_rule(**stage.evaluation.shots)
     if resumes:
-        state.restore(pair, optimizer, sampler)
-    else:
-        folder.keep_history(0)
-    if stage.epochs == 0:
-        state.offer(pair, -1, 0.0)
+        state.restore(pair, optimizer, sampler, everyone)
+    everyone.agree(pair)
+    if everyone.first:
+        folder.keep_history(state.epochs_done)
+        if stage.epochs == 0:
+            state.offer(pair, -1, 0.0)
 
     def epoch_batches(progress: Progress) -> Iterable[Batch]:
+        if not everyone.first:
+            torch.manual_seed(checkpoint.seed_of(stage.seed, progress.epoch, everyone.rank))
         indices = sampler.indices(progress)
+        experiment.computing.demand_shares(min(stage.batch_size, len(indices)))
         epoch = batches.epoch(indices, epoch=progress.epoch, drop_last=True)
-        total = batches.steps(len(indices), drop_last=True)
-        return tqdm(epoch, total=total, desc=f"epoch {progress.epoch + 1}/{progress.epochs}", leave=False, disable=None)
+        total, title = batches.steps(len(indices), drop_last=True), f"epoch {progress.epoch + 1}/{progress.epochs}"
+        for batch in tqdm(epoch, total=total, desc=title, leave=False, disable=None if everyone.first else True):
+            interruption.check()
+            yield batch
 
     for end in fit(
         network=pair,
-        forward=forward_on(pair, experiment.device),
+        forward=experiment.computing.training_forward(pair),
         losses=losses,
         optimizer=optimizer,
         settings=settings,
@@ -174,12 +269,15 @@ def train(experiment: Experiment, folder: RunFolder, command: str, *, resumes: b
         epochs=stage.epochs,
         start=state.epochs_done,
         clip_norm=plugins.SCHEDULES.scalar(stage.clip_norm),
+        split=experiment.computing.split(),
     ):
         waited, batches.wait_seconds = batches.wait_seconds, 0.0
+        everyone.agree(pair)
         val = validate(experiment, rule)
-        state.offer(pair, end.progress.epoch, val["accuracy"])
-        folder.append(record(end, val, waited, experiment.group_names))
-        state.save(pair, optimizer, sampler, end)
+        if everyone.first:
+            state.offer(pair, end.progress.epoch, val["accuracy"])
+            folder.append(record(end, val, waited, experiment.group_names))
+            state.save(pair, optimizer, sampler, end)
         log.info("%s", summary(end, val))
 
 

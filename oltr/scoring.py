@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from oltr.contracts import Scorer, UserError
+from oltr.contracts import Outputs, Scorer, UserError
 from oltr.predictions import Part, Predictions
 
 
@@ -48,10 +48,20 @@ def score_part(part: Part, scorers: Mapping[str, Scorer]) -> Scored:
 
 def usable(scorers: Mapping[str, Scorer], predictions: Predictions) -> tuple[dict[str, Scorer], dict[str, Any]]:
     """The scorers that can run on this store, and why the others cannot."""
-    lacking = [
-        name
-        for name, scorer in scorers.items()
-        if predictions.centroids is None and getattr(scorer, "needs_centroids", False)
-    ]
-    reason = {"skipped": "it needs class centroids, and the predictions were stored without any"}
-    return {name: scorer for name, scorer in scorers.items() if name not in lacking}, dict.fromkeys(lacking, reason)
+    lacking: dict[str, Any] = {}
+    for name, scorer in scorers.items():
+        if predictions.centroids is None and getattr(scorer, "needs_centroids", False):
+            lacking[name] = {"skipped": "it needs class centroids, and the predictions were stored without any"}
+        elif predictions.feature_dim == 0 and _reads_features(scorer, predictions.num_classes):
+            lacking[name] = {"skipped": "it needs features, and the predictions were stored without any"}
+    return {name: scorer for name, scorer in scorers.items() if name not in lacking}, lacking
+
+
+def _reads_features(scorer: Scorer, num_classes: int) -> bool:
+    """Whether the scorer fails on an image whose features are not known."""
+    unknown = Outputs(torch.full((1, 1), torch.nan), torch.zeros(1, num_classes))
+    try:
+        with torch.inference_mode():
+            return not bool(torch.isfinite(scorer(unknown)).all())
+    except Exception:  # whatever it does without features, it cannot do here
+        return True

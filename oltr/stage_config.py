@@ -20,10 +20,14 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkPart(Part):
-    """A part that is trained: what its parameter group overrides, and which of its children train if not all."""
+    """A part that is trained: what its parameter group overrides, and which of its children train if not all.
+
+    Frozen children ``rest``: BatchNorm keeps its statistics. Where they do not, only their weights are frozen.
+    """
 
     optim: Mapping[str, Any] = field(default_factory=dict)
     only: tuple[str, ...] | None = None
+    rest: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,22 @@ class CacheConfig:
     """Decode and resize the images once; ``image_size`` null keeps the size they have."""
 
     image_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeConfig:
+    """How the arithmetic is done: what a result owes to it is rounding, and where said so, batch statistics.
+
+    ``precision`` is that of the backbone: "auto" is bfloat16 on a GPU made for it, float32 elsewhere. ``channels_last``
+    null is yes on a GPU. A batch is worked on in ``accumulate`` parts. ``sync_batchnorm`` takes batch statistics over
+    all processes of a run under torchrun.
+    """
+
+    precision: str = "auto"
+    channels_last: bool | None = None
+    compile: bool = False
+    accumulate: int = 1
+    sync_batchnorm: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,11 +94,13 @@ class StageConfig:
     epochs: int
     batch_size: int
     init_from: str | None = None
+    initial_weights: str | None = None
     cache: CacheConfig | None = None
     memory: MemoryConfig | None = None
     clip_norm: Any = None
     keep: str = "best"
     evaluation: EvaluationConfig = EvaluationConfig()
+    compute: ComputeConfig = ComputeConfig()
     workers: int = 0
     seed: int = 0
 

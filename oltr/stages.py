@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from oltr.checkpoint_forms import read_checkpoint, whole_backbone
 from oltr.contracts import Start, UserError
 from oltr.networks.pair import NetworkPair
-from oltr.networks.weights import child_state, load_strict, read_weights
+from oltr.networks.weights import child_state, load_strict
+
+log = logging.getLogger("oltr")
 
 
 class Feature:
     """Training from the start: fresh weights, or a backbone from a file of weights or from the stage before.
 
-    ``weights`` is a state dict on disk; ``new`` lists children of the backbone that it lacks, ``unused`` children that
-    only the file has (the classifier of a pretrained network).
+    ``weights`` is a checkpoint on disk, of any known form, whose backbone is taken; ``new`` lists children of the
+    backbone that it lacks, ``unused`` children that only the file has (the classifier of a pretrained network).
     """
 
     def __init__(self, *, weights: str | None = None, new: Sequence[str] = (), unused: Sequence[str] = ()) -> None:
@@ -28,10 +32,16 @@ class Feature:
         if self.weights is not None and start.state is not None:
             raise UserError("a feature stage starts from `weights` or from `init_from`, not from both")
         if self.weights is not None:
-            load_strict(pair.backbone, read_weights(Path(self.weights)), self.weights, new=self.new, unused=self.unused)
+            self._read(Path(self.weights), pair)
         elif start.state is not None:
             load_strict(pair.backbone, child_state(start.state, "backbone"), "the stage before", new=self.new)
         fill_memory(pair, start)
+
+    def _read(self, path: Path, pair: NetworkPair) -> None:
+        foreign = read_checkpoint(path)
+        state = whole_backbone(foreign, pair.backbone.state_dict())
+        matched = load_strict(pair.backbone, state, str(path), new=self.new, unused=self.unused)
+        log.info("%s; the backbone: %s", foreign, matched)
 
 
 class MetaEmbedding:

@@ -14,6 +14,7 @@ from oltr.contracts import Sampler
 from oltr.folder import RunFolder
 from oltr.networks.pair import NetworkPair
 from oltr.networks.weights import load_strict
+from oltr.processes import Processes
 from oltr.training import EpochEnd
 
 KEYS = ("pair", "optimizer", "sampler", "random", "epochs_done", "best")
@@ -50,16 +51,17 @@ class TrainingState:
         }
         checkpoint.save(self.folder.last, content)
 
-    def restore(self, pair: NetworkPair, optimizer: torch.optim.Optimizer, sampler: Sampler) -> None:
-        """Go back to the end of the last epoch that was saved; what was logged after it is forgotten."""
-        content = checkpoint.load(self.folder.last, KEYS)
+    def restore(
+        self, pair: NetworkPair, optimizer: torch.optim.Optimizer, sampler: Sampler, processes: Processes
+    ) -> None:
+        """Go back, in all processes, to the end of the last epoch that was saved."""
+        content = processes.once(lambda: checkpoint.load(self.folder.last, KEYS))
         load_strict(pair, content["pair"], str(self.folder.last))
         optimizer.load_state_dict(content["optimizer"])
         sampler.load_state_dict(content["sampler"])
         checkpoint.set_random_state(content["random"])
         self.epochs_done = int(content["epochs_done"])
         self.best = content["best"]
-        self.folder.keep_history(self.epochs_done)
 
 
 def _on_cpu(pair: NetworkPair) -> dict[str, Tensor]:

@@ -11,9 +11,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from oltr.accumulation import Part, mean_in_parts, whole_in_parts
 from oltr.contracts import Loss, Outputs, Progress, RunError, Scalar, UserError, at
 
 Batch = tuple[Tensor, Tensor, Tensor]  # images [B, 3, H, W], labels [B], indices [B]
+Split = Callable[[Tensor, Tensor], Sequence[Part]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +49,13 @@ def fit(
     epochs: int,
     start: int = 0,
     clip_norm: Scalar | None = None,
+    split: Split | None = None,
     read_every: int = 50,
 ) -> Iterator[EpochEnd]:
-    """Train epochs ``start`` to ``epochs``; ``settings`` are the scalars of each parameter group of the optimizer."""
+    """Train epochs ``start`` to ``epochs``; ``settings`` are the scalars of each parameter group of the optimizer.
+
+    ``split`` cuts a batch into the parts that are worked on one after the other.
+    """
     for epoch in range(start, epochs):
         progress, began, images = Progress(epoch=epoch, epochs=epochs), time.perf_counter(), 0
         in_force = [{key: at(scalar, progress) for key, scalar in group.items()} for group in settings]
@@ -58,7 +64,7 @@ def fit(
                 raise UserError(f"{name} is 0 or more, not {value:g} in epoch {epoch + 1}")
         for group, values in zip(optimizer.param_groups, in_force, strict=True):
             group.update(values)
-        backward = Backward(forward, losses, optimizer, progress, clip_norm, read_every)
+        backward = Backward(network, forward, losses, optimizer, progress, clip_norm, split, read_every)
         network.train()
         for inputs, target, _ in batches(progress):
             optimizer.step(partial(backward, inputs, target))  # type: ignore[arg-type]
@@ -73,14 +79,18 @@ class Backward:
 
     def __init__(
         self,
+        network: nn.Module,
         forward: Callable[[Tensor], Outputs],
         losses: Sequence[WeightedLoss],
         optimizer: torch.optim.Optimizer,
         progress: Progress,
         clip_norm: Scalar | None,
+        split: Split | None,
         read_every: int,
     ) -> None:
-        self.forward, self.losses, self.optimizer, self.progress = forward, losses, optimizer, progress
+        self.network, self.forward, self.losses, self.split = network, forward, losses, split
+        self.optimizer, self.progress = optimizer, progress
+        self.by_image = all(getattr(term.loss, "mean_over_images", False) for term in losses)
         self.weights = [at(term.weight, progress) for term in losses]
         self.limit = None if clip_norm is None else at(clip_norm, progress)
         if self.limit is not None and not self.limit > 0:
@@ -89,17 +99,26 @@ class Backward:
 
     def __call__(self, inputs: Tensor, target: Tensor) -> Tensor:
         self.optimizer.zero_grad(set_to_none=True)
-        outputs = self.forward(inputs)
-        terms = [term.loss(outputs, target, self.progress) for term in self.losses]
-        total = torch.stack([weight * term for weight, term in zip(self.weights, terms, strict=True)]).sum()
-        if not total.requires_grad:
-            raise UserError("no loss reaches what trains: every parameter that the losses see is frozen by `only`")
-        total.backward()  # type: ignore[no-untyped-call]
+        if self.split is None:
+            total, terms = self.summed(self.forward(inputs), target)
+            total.backward()  # type: ignore[no-untyped-call]
+        elif self.by_image:
+            total, terms = mean_in_parts(self.split(inputs, target), self.forward, self.summed)
+        else:
+            total, terms = whole_in_parts(self.split(inputs, target), self.forward, self.summed, self.network)
         if self.limit is not None:
             parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.limit)
         self.means.add(total, terms)
         return total.detach()
+
+    def summed(self, outputs: Outputs, target: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """The weighted sum of the losses, and each of them."""
+        terms = [term.loss(outputs, target, self.progress) for term in self.losses]
+        total = torch.stack([weight * term for weight, term in zip(self.weights, terms, strict=True)]).sum()
+        if not total.requires_grad:
+            raise UserError("no loss reaches what trains: every parameter that the losses see is frozen by `only`")
+        return total, terms
 
 
 class LossMeans:

@@ -171,3 +171,49 @@ def test_mistakes_are_named(tmp_path: Path) -> None:
         evaluate(predictions, scorers={"broken": Broken()}, rule=shot_rule())
     with pytest.raises(UserError, match="no predictions of the test set"):
         evaluate(stored(tmp_path / "q.h5", val=VAL), scorers={}, rule=shot_rule())
+
+
+def without_features(path: Path) -> Predictions:
+    """The test images and the open ones by their logits alone."""
+    with PredictionWriter(
+        path, num_classes=3, feature_dim=0, train_counts=[200, 50, 5], class_names=["a", "b", "c"], provenance={}
+    ) as writer:
+        for name, (labels, predicted, scores) in (("test", TEST), ("open", UNKNOWN)):
+            logits = np.eye(3)[predicted] * np.array(scores)[:, None]
+            ids = [f"{name}/{index}" for index in range(len(labels))]
+            writer.add(name, np.empty((len(labels), 0)), logits, np.array(labels), ids)
+    return Predictions.open(path)
+
+
+def test_without_features_only_what_logits_tell_is_scored(tmp_path: Path) -> None:
+    class Largest:
+        def __call__(self, outputs: Outputs) -> Tensor:
+            return outputs.logits.amax(dim=1)
+
+    class Length:
+        """Of features of width 0 this would be 0: a number, and a wrong one."""
+
+        def __call__(self, outputs: Outputs) -> Tensor:
+            return outputs.features.norm(dim=1)
+
+    class Spread:
+        """Fails on an image whose features it does not know."""
+
+        def __call__(self, outputs: Outputs) -> Tensor:
+            return outputs.features @ torch.ones(7)
+
+    scorers = {"length": Length(), "spread": Spread(), "distance": Distance(), "largest": Largest()}
+    found = evaluate(without_features(tmp_path / "p.h5"), scorers=scorers, rule=shot_rule(), fixed={"largest": 0.1})
+    for name in ("length", "spread"):
+        assert found["open"][name] == {"skipped": "it needs features, and the predictions were stored without any"}
+    assert "needs class centroids" in found["open"]["distance"]["skipped"]
+    assert found["open"]["largest"]["ranking"]["auroc"] == pytest.approx(12 / 18)
+    assert found["closed"]["accuracy"] == pytest.approx(4 / 6)
+
+
+def test_without_validation_images_it_says_that_no_threshold_is_set_on_them(
+    tmp_path: Path, report: dict[str, Any]
+) -> None:
+    found = evaluate(stored(tmp_path / "q.h5", test=TEST, open=UNKNOWN), scorers={}, rule=shot_rule())
+    assert found["open_note"].startswith("There are no predictions of the validation set, so no threshold")
+    assert report["open_note"] is None

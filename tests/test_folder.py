@@ -94,3 +94,12 @@ def test_one_process_at_a_time(folder: RunFolder) -> None:
         pass
     with folder.alone():
         pass
+
+
+def test_a_published_config_names_its_own_folder() -> None:
+    given = Path("./logs/ImageNet_LT/stage1")
+    config = Path("config/ImageNet_LT/stage_1.py")
+    assert RunFolder.of(config, out=None, seed=0, given=given).path == Path("logs/ImageNet_LT/stage1")
+    assert RunFolder.of(config, out=Path("runs"), seed=0, given=given).path == Path("runs/ImageNet_LT/stage1")
+    assert RunFolder.of(config, out=Path("runs"), seed=0, given=Path("mine/a")).path == Path("runs/mine/a")
+    assert RunFolder.of(config, out=None, seed=0, given=given).published

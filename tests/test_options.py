@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from oltr.contracts import Scalar
-from oltr.options import declared, fits, say
+from oltr.options import OptionError, declared, fits, say
+from oltr.plugins import Kind
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SCHEDULE = {"name": "step", "value": 1}
 
@@ -54,8 +59,33 @@ def test_types_are_told_in_a_users_words(hint: Any, words: str) -> None:
     assert say(hint) == words
 
 
-def test_annotations_that_do_not_resolve_cost_the_type_check_only() -> None:
-    def part(*, size: Unknown = 1) -> None: ...  # type: ignore[name-defined]  # noqa: F821
+class HalfResolved:
+    """A part of which one type is known to a type checker only."""
 
-    made: Callable[..., Any] = part
-    assert declared(made, "part") == {"size": (False, Any)}
+    def __init__(self, *, size: int, counts: NDArray[Any] | None = None, rate: Scalar = 1.0) -> None: ...
+
+
+def half_resolved(*, size: int, counts: NDArray[Any] | None = None, rate: Scalar = 1.0) -> None: ...
+
+
+@functools.wraps(half_resolved)
+def wrapped(**options: Any) -> None: ...
+
+
+@pytest.mark.parametrize("part", [HalfResolved, half_resolved, wrapped])
+def test_an_annotation_that_does_not_resolve_costs_its_own_parameter_only(part: Callable[..., Any]) -> None:
+    assert declared(part, "part") == {"size": (True, int), "counts": (False, Any), "rate": (False, Scalar)}
+
+
+@pytest.mark.parametrize("annotation", ["Unknown", "Path.unknown", "not a type"])
+def test_whatever_an_annotation_is_it_is_no_error(annotation: str) -> None:
+    def part(*, size: int = 1, other: Any = 2) -> None: ...
+
+    part.__annotations__["size"] = annotation
+    assert declared(part, "part") == {"size": (False, Any), "other": (False, Any)}
+
+
+def test_a_type_that_resolves_is_checked_beside_one_that_does_not() -> None:
+    kind = Kind("oltr.samplers", find=lambda group: ())
+    with pytest.raises(OptionError, match="option 'size' takes a whole number, not 'large'"):
+        kind.check(f"{__name__}:HalfResolved", {"size": "large", "counts": "anything"})

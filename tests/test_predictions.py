@@ -221,3 +221,29 @@ def test_export_without_an_open_set(tmp_path: Path) -> None:
         target.add("val", **images(2))
     with pytest.raises(UserError, match="no test set"):
         export_npz(Predictions.open(tmp_path / "p.h5"), tmp_path)
+
+
+def test_a_store_without_features(tmp_path: Path) -> None:
+    """Another program's logits come without any."""
+    known, unknown = images(5), images(2, seed=1, unknown=True)
+    empty = {"features": np.empty((5, 0), np.float32)}
+    with writer(tmp_path / "p.h5", feature_dim=0) as target:
+        target.add("test", **(known | empty))
+        target.add("open", **(unknown | {"features": torch.empty(2, 0)}))
+        with pytest.raises(UserError, match=r"features \(5, 3\) of part test, wanted \(5, 0\)"):
+            target.add("test", **known)
+    stored = Predictions.open(tmp_path / "p.h5")
+    assert stored.feature_dim == 0
+    assert stored.part("val") is None
+    part = stored.part("test")
+    assert part is not None
+    assert part.features.shape == (5, 0)
+    assert np.array_equal(part.logits, known["logits"])
+    assert part.ids == known["ids"]
+    blocks = list(part.blocks(3))
+    assert [tuple(block.features.shape) for block in blocks] == [(3, 0), (2, 0)]
+    assert torch.equal(torch.cat([block.logits for block in blocks]), torch.from_numpy(known["logits"]))
+
+
+def test_a_store_tells_the_width_of_its_features(store: Path) -> None:
+    assert Predictions.open(store).feature_dim == DIMENSIONS

@@ -15,7 +15,8 @@ import torch
 from oltr import checkpoint, run
 from oltr import results as results_of
 from oltr.contracts import RunError, UserError
-from oltr.folder import RunFolder
+from oltr.exporting import export
+from oltr.folder import RunFolder, StaleRunError
 from oltr.predictions import Predictions
 from oltr.results import report_again
 from oltr.run import Request, run_stage, test_stage
@@ -300,3 +301,64 @@ def test_every_number_of_an_optimizer_may_be_a_schedule(request_for: Make, optim
     key = "momentum" if "sgd" in optimizer else "weight_decay"
     values = [line["settings"]["backbone"][key] for line in folder.history()]
     assert values == pytest.approx([0.5, 0.7, 0.9] if key == "momentum" else [0.01, 0.1, 0.01])
+
+
+def test_a_run_that_came_to_nothing_begins_anew_with_another_config(request_for: Make) -> None:
+    """Nothing was saved, so there is nothing that --fresh would have to be asked for."""
+    with pytest.raises(RunError, match=r"epoch 1 of 3, .* is not finite"):
+        run_stage(request_for("stage_1", "optimizer.lr=1.0e+30"))
+    folder = run_stage(request_for("stage_1", "epochs=1"))
+    assert folder.trained
+    assert [line["epoch"] for line in folder.history()] == [0]
+
+
+def test_a_stage_starts_from_a_file_of_weights(request_for: Make, tmp_path: Path) -> None:
+    first = run_stage(request_for("stage_1", "epochs=1"))
+    exported = export(first.path, tmp_path / "theirs.pth")
+    for file in (exported, first.best):
+        folder = run_stage(request_for("stage_2", f"init_from={file}", "epochs=0", out=file.stem))
+        assert folder.started_from()["run"] == str(file)
+        for key, value in weights(first).items():
+            if key.startswith("backbone."):
+                assert torch.equal(weights(folder)[key], value), key
+        assert torch.equal(weights(folder)["classifier.fc_hallucinator.weight"], weights(first)["classifier.fc.weight"])
+    by_config = run_stage(request_for("stage_2", "epochs=0", "init_from.epochs=1", out="runs"))
+    assert torch.equal(weights(by_config)["memory.centroids"], weights(folder)["memory.centroids"])
+
+
+def test_a_file_to_start_from_that_is_not_there_is_named(request_for: Make) -> None:
+    with pytest.raises(UserError, match=r"stage_2\.yaml: init_from: .*none\.pth"):
+        run_stage(request_for("stage_2", "init_from=none.pth"))
+
+
+def test_initial_weights_come_from_a_file_and_must_fit(request_for: Make, tmp_path: Path) -> None:
+    made = run_stage(request_for("stage_1", "epochs=0", "seed=7"))
+    folder = run_stage(request_for("stage_1", "epochs=0", f"initial_weights={made.best}", out="other"))
+    assert same(weights(folder), weights(made))
+    assert not same(weights(folder), weights(run_stage(request_for("stage_1", "epochs=0", out="drawn"))))
+    with pytest.raises(UserError, match=r"stage_1\.yaml: initial_weights: .*best\.pt"):
+        run_stage(request_for("stage_1", "backbone.attention=true", f"initial_weights={made.best}", out="third"))
+
+
+def test_weights_frozen_without_rest_keep_moving_their_statistics(request_for: Make) -> None:
+    shared = ("epochs=1", "backbone.only=[]", "backbone.dropout=0")
+    start = weights(run_stage(request_for("stage_1", *shared, "epochs=0", out="start")))
+    for rest in (True, False):
+        after = weights(run_stage(request_for("stage_1", *shared, f"backbone.rest={str(rest).lower()}", out=f"{rest}")))
+        changed = {
+            key.rpartition(".")[2]
+            for key, value in start.items()
+            if key.startswith("backbone.") and not torch.equal(value, after[key])
+        }
+        assert changed == (set() if rest else {"running_mean", "running_var", "num_batches_tracked"})
+
+
+def test_a_key_that_is_newer_than_a_run_does_not_make_it_another(request_for: Make) -> None:
+    folder = run_stage(request_for("stage_1", "epochs=1"))
+    stored = folder.config.read_text()
+    folder.config.write_text("".join(line for line in stored.splitlines(keepends=True) if "rest:" not in line))
+    assert folder.config.read_text() != stored
+    assert run_stage(request_for("stage_1", "epochs=1")) == folder
+    assert run_stage(request_for("stage_1", "epochs=1", "compute.channels_last=true")) == folder
+    with pytest.raises(StaleRunError, match=r"compute\.precision: 'auto' -> 'bfloat16'"):
+        run_stage(request_for("stage_1", "epochs=1", "compute.precision=bfloat16"))

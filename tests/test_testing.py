@@ -42,7 +42,10 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "transform plain": [{}, {"size": 24, "padding": 2, "flip": True}],
     "dataset glyphs": [{"known_classes": 4, "open_classes": 2, "max_images": 9, "image_size": 12}],
 }
-NEED_FILES = ("cifar10_lt", "cifar100_lt", "fashion_mnist_lt", "image_folder", "image_list", "imagenet_lt", "places_lt")
+NEED_FILES = (
+    *("cifar10_lt", "cifar100_lt", "fashion_mnist_lt", "image_folder", "image_list", "imagenet_lt", "places_lt"),
+    "listed",
+)
 OURS = [
     (kind.noun, plugin.name, options)
     for kind in KINDS

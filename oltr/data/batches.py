@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -14,13 +14,17 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from oltr.contracts import RunError, Transform, UserError
 from oltr.data.split import ImageSet
 
+STRIDE = 0x1E3779B97F4A7C15
+"""Between the seeds of a batch's images: large and odd, so that those of two batches do not run side by side."""
+
 
 class BatchPlan(NamedTuple):
-    """Which images a batch holds, and where in the run it stands."""
+    """Which images a batch holds, and where in the run it stands; ``rows`` are those of them that are wanted here."""
 
     epoch: int
     step: int
     indices: list[int]
+    rows: Sequence[int]
 
 
 class _Failure(NamedTuple):
@@ -33,8 +37,10 @@ class _Failure(NamedTuple):
 class Batches:
     """An image set as batches on a device; a batch depends on seed, epoch, step and its indices, not on ``workers``.
 
-    Workers start with the first epoch and stay. ``wait_seconds`` sums up the time spent on getting data, which without
-    workers is all of the reading. One epoch at a time: one that was left early is given up when the next begins.
+    Where several processes work on a batch, ``share`` tells of its size which rows this one does, and what it gets are
+    just these rows of what a process alone would get. Workers start with the first epoch and stay. ``wait_seconds``
+    sums up the time spent on getting data, which without workers is all of the reading. One epoch at a time: one that
+    was left early is given up when the next begins.
     """
 
     def __init__(
@@ -46,6 +52,7 @@ class Batches:
         seed: int,
         device: torch.device,
         workers: int = 0,
+        share: Callable[[int], Sequence[int]] = range,
     ) -> None:
         if batch_size < 1:
             raise UserError(f"batch_size is at least 1, not {batch_size}")
@@ -56,6 +63,8 @@ class Batches:
         self._transform = transform
         self._seed = seed
         self._device = device
+        self._share = share
+        self._draws = False  # whether the transform was seen to draw for a batch as a whole
         self._labels = torch.as_tensor(image_set.labels)
         self._reader = _Reader(image_set=image_set, transform=transform, seed=seed)
         self._plans = _Plans()
@@ -71,19 +80,50 @@ class Batches:
             return images // self.batch_size
         return -(-images // self.batch_size)
 
-    def epoch(self, indices: Tensor, *, epoch: int, drop_last: bool) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Images [B, 3, H, W] (float32) and labels [B] on the device, and their indices [B] on the CPU, in order."""
-        steps = self.steps(len(indices), drop_last=drop_last)
-        chunks = [indices[step * self.batch_size : (step + 1) * self.batch_size] for step in range(steps)]
-        plans = [BatchPlan(epoch, step, chunk.tolist()) for step, chunk in enumerate(chunks)]
+    def epoch(
+        self, indices: Tensor, *, epoch: int, drop_last: bool, steps: tuple[int, int] = (0, 1)
+    ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """Images [B, 3, H, W] (float32) and labels [B] on the device, and their indices [B] on the CPU, in order.
+
+        Of the images there are the rows of this process's share; labels and indices are of the whole batch. ``steps``
+        tells the place in the epoch of the first batch and how many places on each next one is, where others do those
+        between.
+        """
+        first, every = steps
+        count = self.steps(len(indices), drop_last=drop_last)
+        chunks = torch.split(indices[: count * self.batch_size], self.batch_size) if count else ()
+        plans = [
+            BatchPlan(epoch, first + every * place, chunk.tolist(), self._share(len(chunk)))
+            for place, chunk in enumerate(chunks)
+        ]
         raw = self._read(plans)
         for plan, chunk in zip(plans, chunks, strict=True):
             started = perf_counter()
             images = next(raw)
             self.wait_seconds += perf_counter() - started
-            generator = torch.Generator().manual_seed(_seed_of(self._seed, plan, "batch"))
-            images = self._transform.batch(images.to(self._device, non_blocking=True), generator)
+            images = self._finished(images.to(self._device, non_blocking=True), plan)
             yield images, self._labels[chunk].to(self._device, non_blocking=True), chunk
+
+    def _finished(self, images: Tensor, plan: BatchPlan) -> Tensor:
+        """The transform's work on a batch.
+
+        A transform that draws must draw for the whole batch, wherever the others of its images are: it gets a batch of
+        full size, empty but for the rows that are here.
+        """
+        generator = torch.Generator().manual_seed(_seed_of(self._seed, plan, "batch"))
+        if len(plan.rows) == len(plan.indices):
+            return self._transform.batch(images, generator)
+        rows = torch.as_tensor(plan.rows, device=images.device)
+        if not self._draws:
+            before = generator.get_state()
+            finished = self._transform.batch(images, generator)
+            self._draws = not torch.equal(before, generator.get_state())
+            if not self._draws:
+                return finished
+            generator.set_state(before)
+        whole = images.new_zeros(len(plan.indices), *images.shape[1:])
+        whole[rows] = images
+        return self._transform.batch(whole, generator)[rows]
 
     def _start(self, workers: int) -> DataLoader[Tensor | _Failure]:
         return DataLoader(
@@ -142,12 +182,14 @@ class _Reader(Dataset["Tensor | _Failure"]):
             return _Failure(type(error), str(error))
 
     def read(self, plan: BatchPlan) -> Tensor:
-        stored = self._image_set.read(plan.indices)
+        stored = self._image_set.read([plan.indices[row] for row in plan.rows])
+        shaped, first = [], _seed_of(self._seed, plan, "image")
         with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(
-                _seed_of(self._seed, plan, "image")
-            )  # leaves the device's generator alone
-            return _stacked([self._transform.image(image) for image in stored])
+            for row, image in zip(plan.rows, stored, strict=True):
+                # The default generator's own method leaves the device's generator alone.
+                torch.default_generator.manual_seed((first + row * STRIDE) % 2**63)
+                shaped.append(self._transform.image(image))
+        return _stacked(shaped)
 
 
 def _stacked(images: Sequence[Tensor]) -> Tensor:

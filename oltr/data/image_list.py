@@ -32,41 +32,62 @@ class Published:
 class ImageList:
     """``<list_name>_train.txt``, ``_val``, ``_test`` and, where there is one, ``_open``: lines of ``path label``.
 
-    The lists lie in ``lists`` below the root, or else in the root, its folder ``<list_name>`` or ``data/<list_name>``.
-    Paths are relative to ``images`` below the root, or else to the first of those folders that holds the first image.
-    ``<list_name>_classes.txt``, a name a line, names the classes.
+    The lists lie in ``lists`` below the root (below the working directory where it begins with ``./``), or else in the
+    root, its folder ``<list_name>`` or ``data/<list_name>``. Paths are relative to ``images`` below the root, or else
+    to the first of those folders that holds the first image; those of open images to the folder ``<list_name>_open``
+    beside the lists, where that holds the first. ``<list_name>_classes.txt``, a name a line, names the classes;
+    ``num_classes`` adds empty ones to those of the training list.
     """
 
     published: ClassVar[Published | None] = None
 
     def __init__(
-        self, *, root: Path | None, list_name: str, lists: str | None = None, images: str | None = None
+        self,
+        *,
+        root: Path | None,
+        list_name: str,
+        lists: str | None = None,
+        images: str | None = None,
+        num_classes: int | None = None,
     ) -> None:
         self.root = root
         self.list_name = list_name
         self._lists = lists
         self._images = images
+        self._num_classes = num_classes
 
     def splits(self) -> Splits:
         train = self.read("train")
-        num_classes = int(train.labels.max()) + 1  # a class may be empty
+        num_classes = self.classes_of(train)
         val = self.read("val", num_classes=num_classes)
         test = self.read("test", num_classes=num_classes)
         strangers = self.read("open", is_open=True) if self.path("open").exists() else None
         read = {"train": train, "val": val, "test": test} | ({} if strangers is None else {"open": strangers})
         _warn_of_overlap(read)
         facts = {split: {"images": len(found.paths), "sha256": found.sha256} for split, found in read.items()}
+        options: dict[str, str | int] = {"list_name": self.list_name}
+        if num_classes > int(train.labels.max()) + 1:
+            options["num_classes"] = num_classes
         return Splits(
             train=self.image_set(train),
             val=self.image_set(val),
             test=self.image_set(test),
             open=None if strangers is None else self.image_set(strangers),
             class_names=self._class_names(num_classes),
-            manifest=sealed({"kind": "image_list", "options": {"list_name": self.list_name}, "lists": facts}),
+            manifest=sealed({"kind": "image_list", "options": options, "lists": facts}),
         )
 
     def check(self) -> DataCheck:
         return check_lists(self)
+
+    def classes_of(self, train: ListFile) -> int:
+        """How many classes there are; one may be empty."""
+        labelled = int(train.labels.max()) + 1
+        if self._num_classes is not None and self._num_classes < labelled:
+            raise UserError(
+                f"{train.path}: labels up to {labelled - 1}, so {labelled} classes, not {self._num_classes}"
+            )
+        return self._num_classes or labelled
 
     def path(self, split: str) -> Path:
         return self._folder / f"{self.list_name}_{split}.txt"
@@ -82,7 +103,8 @@ class ImageList:
 
     def image_set(self, listed: ListFile) -> ImageFiles:
         places = self._places if self._images is None else [self._given_root / self._images]
-        folder = next((place for place in places if (place / listed.paths[0]).exists()), places[0])
+        beside = [listed.path.with_suffix("")] if listed.path == self.path("open") else []
+        folder = next((place for place in [*beside, *places] if (place / listed.paths[0]).exists()), places[0])
         return ImageFiles(folder=folder, ids=listed.paths, labels=listed.labels, list_file=listed.path)
 
     @property
@@ -102,7 +124,9 @@ class ImageList:
 
     @property
     def _list_places(self) -> list[Path]:
-        return self._places if self._lists is None else [self._given_root / self._lists]
+        if self._lists is None:
+            return self._places
+        return [Path(self._lists) if self._lists.startswith("./") else self._given_root / self._lists]
 
     @cached_property
     def _folder(self) -> Path:

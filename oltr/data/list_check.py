@@ -29,12 +29,11 @@ def check_lists(data: ImageList) -> DataCheck:
             continue
         try:
             listed = data.read(split, is_open=split == "open", num_classes=num_classes)
+            num_classes = data.classes_of(listed) if split == "train" else num_classes
         except UserError as error:
             ok = False
             lines.append(str(error))
             continue
-        if split == "train":
-            num_classes = int(listed.labels.max()) + 1
         remark, as_published = _compared(split, listed, data.published)
         lines.append(f"{path}: {_counted(split, listed)}{remark}")
         missing = _missing(data.image_set(listed), split)

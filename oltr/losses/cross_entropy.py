@@ -64,6 +64,7 @@ class CrossEntropy:
         self.label_smoothing = label_smoothing
         self.temperature = temperature
         self.class_weights = _class_weights(class_weights, beta, train_counts)
+        self.mean_over_images = self.class_weights is None  # the weighted mean's divisor is the whole batch's
         check_number("label_smoothing", label_smoothing)
         check_number("temperature", temperature)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -58,6 +58,8 @@ class CyclicalFocalLoss:
 
     ``factor`` shapes the cycle; an ``eta`` takes its place: 0 is the asymmetric focal loss.
     """
+
+    mean_over_images: ClassVar[bool] = True
 
     gamma_pos: Scalar = 0.0
     gamma_neg: Scalar = 4.0

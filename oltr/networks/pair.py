@@ -30,10 +30,12 @@ class NetworkPair(nn.Module):
         self.backbone = backbone
         self.classifier = classifier
         self.memory = memory
-        self._frozen: list[nn.Module] = []
+        self.autocast_to: torch.dtype | None = None
+        self.channels_last = False
+        self._resting: list[nn.Module] = []
 
-    def train_only(self, part: str, children: Sequence[str]) -> None:
-        """Freeze all of ``part`` but the named children: no gradients, and BatchNorm keeps its statistics."""
+    def train_only(self, part: str, children: Sequence[str], *, rest: bool = True) -> None:
+        """Freeze all of ``part`` but the named children: no gradients, and where they ``rest``, no new statistics."""
         module = getattr(self, part)
         known = dict(module.named_children())
         for name in children:
@@ -44,19 +46,35 @@ class NetworkPair(nn.Module):
         for name, child in known.items():
             if name not in children:
                 child.requires_grad_(False)
-                self._frozen.append(child)
+                if rest:
+                    self._resting.append(child)
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
-        for module in self._frozen:
+        for module in self._resting:
             module.eval()
         return self
 
-    def embed(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, D] and logits [B, C]: the part of the work that can be split over devices."""
-        features = self.backbone(images)
-        centroids = None if self.memory is None else self.memory.centroids.detach()
+    def embed(self, images: Tensor, centroids: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Features [B, D] and logits [B, C], never in half precision: the part of the work that is split over devices.
+
+        ``centroids`` are the memory's, where they come from elsewhere.
+        """
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        lower = self.autocast_to is not None
+        with torch.autocast(images.device.type, dtype=self.autocast_to or torch.bfloat16, enabled=lower):
+            features = self.backbone(images)
+        features = features.float() if features.dtype == self.autocast_to else features
+        if centroids is None and self.memory is not None:
+            centroids = self.memory.centroids.detach()
         return features, self.classifier(features, centroids)
+
+    def compute_in(self, autocast_to: torch.dtype | None, *, channels_last: bool) -> None:
+        """Choose the backbone's arithmetic: a half precision by autocast, or none; and the layout of its maps."""
+        self.autocast_to, self.channels_last = autocast_to, channels_last
+        if channels_last:
+            self.backbone.to(memory_format=torch.channels_last)
 
     def outputs(self, features: Tensor, logits: Tensor) -> Outputs:
         return Outputs(features, logits, None if self.memory is None else self.memory.centroids)

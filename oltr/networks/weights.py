@@ -1,14 +1,30 @@
-"""State dicts: read from disk, cut to one child, and loaded so that nothing is skipped in silence."""
+"""State dicts: cut to one child, held against a network, and loaded so that nothing is skipped in silence."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from oltr.contracts import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matched:
+    """What became of a state dict: entries loaded, those that the network has beyond it, those left over."""
+
+    loaded: tuple[str, ...]
+    new: tuple[str, ...]
+    unused: tuple[str, ...]
+
+    def __str__(self) -> str:
+        pieces = [f"{len(self.loaded)} tensors loaded"]
+        pieces += [
+            f"{what}: {_by_child(keys)}" for what, keys in (("new", self.new), ("not used", self.unused)) if keys
+        ]
+        return "; ".join(pieces)
 
 
 def child_state(state: Mapping[str, Tensor], child: str) -> dict[str, Tensor]:
@@ -23,38 +39,43 @@ def load_strict(
     *,
     new: Sequence[str] = (),
     unused: Sequence[str] = (),
-) -> None:
-    """Load every entry; only children in ``new`` may be missing, only those in ``unused`` be left over."""
+    hint: bool = True,
+) -> Matched:
+    """Load every entry; only children in ``new`` may be missing, only those in ``unused`` be left over.
+
+    ``hint`` tells of ``new`` where a child is missing: for a caller whose user can set it.
+    """
     children = [name for name, _ in module.named_children()]
     for child in new:
         if child not in children:
             raise UserError(f"new: the network has no child {child!r}; it has: {', '.join(children)}")
     own = module.state_dict()
-    missing = [key for key in own if key not in state and key.partition(".")[0] not in new]
-    extra = [key for key in state if key not in own and key.partition(".")[0] not in unused]
+    missing = [key for key in own if key not in state and _child(key) not in new]
+    extra = [key for key in state if key not in own and _child(key) not in unused]
     if missing or extra:
         parts = [
             f"{word} {len(keys)} (first: {keys[0]})"
             for word, keys in (("lacks", missing), ("has besides", extra))
             if keys
         ]
-        hint = f"; a child it may lack is listed as new: [{missing[0].partition('.')[0]}]" if missing else ""
-        raise UserError(f"weights from {source} do not fit the {type(module).__name__}: it {' and '.join(parts)}{hint}")
-    for key, value in own.items():
-        if key in state and state[key].shape != value.shape:
-            theirs, ours = list(state[key].shape), list(value.shape)
+        tip = f"; a child it may lack is listed as new: [{_child(missing[0])}]" if missing and hint else ""
+        raise UserError(f"weights from {source} do not fit the {type(module).__name__}: it {' and '.join(parts)}{tip}")
+    loaded = {key: state[key] for key in own if key in state}
+    for key, value in loaded.items():
+        if value.shape != own[key].shape:
+            theirs, ours = list(value.shape), list(own[key].shape)
             raise UserError(f"weights from {source} do not fit: {key} is {theirs} there and {ours} here")
-    module.load_state_dict({key: state[key] for key in own if key in state}, strict=False)
+    module.load_state_dict(loaded, strict=False)
+    return Matched(
+        loaded=tuple(loaded),
+        new=tuple(key for key in own if key not in state),
+        unused=tuple(key for key in state if key not in own),
+    )
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """A state dict from disk; nothing but tensors is read."""
-    if not path.is_file():
-        raise UserError(f"weights: no such file {path}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"weights: {path} is not a file of weights: {str(error).splitlines()[0]}") from error
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"weights: {path} is not a plain state dict")
-    return state
+def _child(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _by_child(keys: Iterable[str]) -> str:
+    return ", ".join(f"{child} ({count})" for child, count in Counter(map(_child, keys)).items())

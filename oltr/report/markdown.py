@@ -56,12 +56,23 @@ def _facts(report: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             *([f"- Run: {', '.join(told)}"] if told else []),
+            *_imported(report["provenance"].get("imported")),
             f"- Images: {images}; {data['classes']} known classes of {data['largest_class']:,} to "
             f"{data['smallest_class']:,} training images",
             f"- Shot groups: {cell(data['shots']['rule'])} ({shots} classes)",
             "- Numbers are in percent; – stands for what is not defined.",
         ]
     )
+
+
+def _imported(imported: Mapping[str, Any] | None) -> list[str]:
+    """What files an imported run was made of, and what they tell of their own training."""
+    if imported is None:
+        return []
+    files = ", ".join(f"{cell(file['name'])} (SHA-256 {file['sha256'][:12]}…)" for file in imported["files"])
+    facts = {"epoch": "last epoch", "best_epoch": "best epoch", "best_acc": "validation accuracy"}
+    told = "".join(f", {title} {imported[key]:g}" for key, title in facts.items() if imported.get(key) is not None)
+    return [f"- Imported, not trained here: {imported['form']}, {files}{told}"]
 
 
 def _headline(report: Mapping[str, Any]) -> str:

@@ -28,7 +28,8 @@ def open_section(report: Mapping[str, Any]) -> str:
     if not report["open"]:
         return str(report["open_note"] or "No open-set scorer was evaluated.")
     scored = {name: entry for name, entry in report["open"].items() if "skipped" not in entry}
-    pieces = [f"- {cell(name)}: {entry['skipped']}" for name, entry in report["open"].items() if "skipped" in entry]
+    pieces = [str(report["open_note"])] if report["open_note"] else []
+    pieces += [f"- {cell(name)}: {entry['skipped']}" for name, entry in report["open"].items() if "skipped" in entry]
     if scored:
         pieces.append(_ranking(scored))
     chosen = headline(report)

@@ -10,6 +10,7 @@ import torch
 
 from oltr.contracts import RunError, UserError
 from oltr.data.batches import Batches
+from oltr.processes import Processes
 from oltr.transforms.cifar import CifarTest, CifarTrain
 from oltr.transforms.imagenet import ImageNetTrain
 from oltr.transforms.plain import Plain
@@ -37,7 +38,7 @@ class Pictures:
         return image
 
 
-def batches(*, transform=None, workers=0, batch_size=4, seed=1, **pictures):
+def batches(*, transform=None, workers=0, batch_size=4, seed=1, share=range, **pictures):
     return Batches(
         image_set=Pictures(**pictures),
         transform=transform or ImageNetTrain(size=6),
@@ -45,6 +46,7 @@ def batches(*, transform=None, workers=0, batch_size=4, seed=1, **pictures):
         seed=seed,
         device=torch.device("cpu"),
         workers=workers,
+        share=share,
     )
 
 
@@ -227,3 +229,45 @@ def test_on_a_device_as_on_the_cpu(workers):
             assert torch.equal(labels.cpu(), our_labels)
             assert torch.equal(indices, ours_indices)
         assert torch.equal(torch.cuda.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    ("transform", "workers"),
+    [
+        (ImageNetTrain(size=6), 0),
+        (ImageNetTrain(size=6), 1),
+        (CifarTrain(size=8), 0),
+        (CifarTest(), 0),
+        (Plain(padding=1), 0),
+    ],
+)
+def test_a_share_holds_the_rows_that_a_process_alone_would_get(transform, workers):
+    """Random crops are drawn image by image, jitter and shifts for a batch at once: both as if nobody shared."""
+    whole = epoch(batches(transform=transform, batch_size=7), drop_last=True)
+    processes = [Processes(rank=rank, count=3) for rank in range(3)]
+    shares = [
+        epoch(
+            batches(transform=transform, batch_size=7, workers=workers, share=lambda size, one=one: one.share(size)[0]),
+            drop_last=True,
+        )
+        for one in processes
+    ]
+    for step, (images, labels, indices) in enumerate(whole):
+        assert torch.equal(torch.cat([share[step][0] for share in shares]), images)
+        for share in shares:
+            assert torch.equal(share[step][1], labels)
+            assert torch.equal(share[step][2], indices)
+
+
+def test_batches_in_turn_are_those_of_one_process():
+    """Where others do the batches between, each draws what it would draw in its place."""
+    order = torch.arange(23)
+    whole = epoch_of(batches(), order, (0, 1))
+    chunks = order.split(4)
+    for first in range(2):
+        own = epoch_of(batches(), torch.cat(chunks[first::2]), (first, 2))
+        assert same(own, whole[first::2])
+
+
+def epoch_of(of, order, steps):
+    return list(of.epoch(order, epoch=0, drop_last=False, steps=steps))

@@ -155,3 +155,40 @@ def test_a_list_costs_sixteen_bytes_an_image_beside_its_path(tmp_path: Path) -> 
     parts = vars(listed.paths).values()
     held = listed.labels.nbytes + sum(part.nbytes if isinstance(part, np.ndarray) else len(part) for part in parts)
     assert held <= sum(map(len, listed.paths)) + 16 * len(listed.paths) + 8
+
+
+def test_classes_beyond_the_labels_are_empty_and_part_of_the_split(tmp_path: Path) -> None:
+    plain, more, same = (
+        ImageList(root=write(tmp_path), list_name="Mine", num_classes=number).splits() for number in (None, 5, 3)
+    )
+    assert more.train_counts.tolist() == [1, 0, 2, 0, 0]
+    assert more.class_names == ("0", "1", "2", "3", "4")
+    assert same.manifest == plain.manifest
+    assert more.manifest["sha256"] != plain.manifest["sha256"]
+    assert more.manifest["options"] == {"list_name": "Mine", "num_classes": 5}
+    write(tmp_path, val="val/0.jpg 4\n")
+    assert ImageList(root=tmp_path, list_name="Mine", num_classes=5).splits().val.labels.tolist() == [4]
+    assert ImageList(root=tmp_path, list_name="Mine", num_classes=5).check().ok
+    too_few = ImageList(root=tmp_path, list_name="Mine", num_classes=2)
+    with pytest.raises(UserError, match=r"Mine_train.txt: labels up to 2, so 3 classes, not 2"):
+        too_few.splits()
+    assert not too_few.check().ok
+
+
+def test_lists_may_lie_below_the_working_directory_and_open_images_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The layout of the original: lists in ./data/Mine, open images in ./data/Mine/Mine_open, all others elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, below="data/Mine", images="elsewhere")
+    beside = tmp_path / "data" / "Mine" / "Mine_open" / "open" / "0.jpg"
+    beside.parent.mkdir(parents=True)
+    Image.new("RGB", (3, 2), (9, 9, 9)).save(beside)
+    splits = ImageList(root=Path("elsewhere"), list_name="Mine", lists="./data/Mine").splits()
+    assert splits.open is not None
+    assert splits.open.read([0])[0].shape == (3, 2, 3)
+    assert splits.train.read([0])[0].shape == (3, 5, 6)
+    beside.unlink()  # then they are looked for where the others are
+    splits = ImageList(root=Path("elsewhere"), list_name="Mine", lists="./data/Mine").splits()
+    assert splits.open is not None
+    assert splits.open.read([0])[0].shape == (3, 5, 6)

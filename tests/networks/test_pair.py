@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from oltr.contracts import UserError
 from oltr.networks.pair import NetworkPair
-from oltr.networks.weights import child_state, load_strict, read_weights
+from oltr.networks.weights import child_state, load_strict
 
 
 class Tiny(nn.Module):
@@ -85,16 +83,3 @@ def test_a_refused_state_changes_nothing() -> None:
 def test_child_state_drops_the_prefix_of_that_child_alone() -> None:
     state = {"a.x": torch.ones(1), "ab.x": torch.zeros(1), "a.a.x": torch.ones(2)}
     assert list(child_state(state, "a")) == ["x", "a.x"]
-
-
-def test_weights_are_read_as_weights_only(tmp_path: Path) -> None:
-    torch.save(Tiny().state_dict(), tmp_path / "good.pth")
-    assert set(read_weights(tmp_path / "good.pth")) == set(Tiny().state_dict())
-    torch.save({"model": Tiny().state_dict()}, tmp_path / "nested.pth")
-    with pytest.raises(UserError, match=r"nested\.pth is not a plain state dict"):
-        read_weights(tmp_path / "nested.pth")
-    torch.save(Tiny(), tmp_path / "code.pth")
-    with pytest.raises(UserError, match=r"code\.pth is not a file of weights"):
-        read_weights(tmp_path / "code.pth")
-    with pytest.raises(UserError, match="no such file"):
-        read_weights(tmp_path / "none.pth")

@@ -1,0 +1,94 @@
+"""How a network's arithmetic is done: in which precision and layout, in parts or whole, on how many devices."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from oltr.accumulation import Part
+from oltr.contracts import UserError
+from oltr.networks.pair import NetworkPair
+from oltr.parallel import Forward, distributed, forward_on, replicas
+from oltr.processes import Processes
+from oltr.stage_config import ComputeConfig
+from oltr.sync_batchnorm import synchronise
+from oltr.training import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Computing:
+    """What the config wants, on the device that there is."""
+
+    wanted: ComputeConfig
+    device: torch.device
+    processes: Processes
+
+    @property
+    def half_precision(self) -> torch.dtype | None:
+        """What autocast brings the backbone's arithmetic down to, if anything."""
+        precision = self.wanted.precision
+        if precision == "auto":
+            able = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+            precision = "bfloat16" if able else "float32"
+        return torch.bfloat16 if precision == "bfloat16" else None
+
+    @property
+    def channels_last(self) -> bool:
+        wanted = self.wanted.channels_last
+        return self.device.type == "cuda" if wanted is None else wanted
+
+    def apply(self, pair: NetworkPair) -> None:
+        """Make the pair, which is on its device, compute in this way."""
+        pair.compute_in(self.half_precision, channels_last=self.channels_last)
+        if self.processes.count > 1 and self.wanted.sync_batchnorm:
+            synchronise(pair)
+        if self.wanted.compile:
+            if replicas(self.device) > 1:
+                raise UserError("compute.compile: not under DataParallel; use torchrun, or one GPU by --device cuda:0")
+            pair.backbone.compile()
+
+    def training_forward(self, pair: NetworkPair) -> Forward:
+        """The pair as a function of this process's share of a batch."""
+        if self.processes.count == 1:
+            return forward_on(pair, self.device)
+        return distributed(pair, self.device, self.processes, synced=self.wanted.sync_batchnorm)
+
+    def share(self, size: int) -> list[int]:
+        """The rows of a batch of ``size`` that this process works on."""
+        return [row for rows in self.processes.share(size, self.wanted.accumulate) for row in rows]
+
+    def demand_shares(self, size: int) -> None:
+        """Raise UserError where a batch of ``size`` leaves a process without images."""
+        parts, count = self.wanted.accumulate, self.processes.count
+        if size < parts * count:
+            raise UserError(f"batch_size: {size} images cannot be split into {parts} parts for {count} processes")
+
+    def split(self) -> Split | None:
+        """How a batch is cut into the parts that are worked on one after the other, if it is."""
+        count = self.wanted.accumulate
+        if count == 1:
+            return None
+
+        def parts(inputs: Tensor, target: Tensor) -> list[Part]:
+            sizes = [len(rows) for rows in self.processes.share(len(target), count)]
+            edges = [len(target) * part // count for part in range(1, count)]
+            return list(zip(torch.split(inputs, sizes), target.tensor_split(edges), strict=True))
+
+        return parts
+
+    def describe(self) -> dict[str, Any]:
+        """As plain data, with what the config left to the device decided."""
+        gpus = replicas(self.device)
+        whole = gpus == 1 and (self.processes.count == 1 or self.wanted.sync_batchnorm)
+        return {
+            "precision": "float32" if self.half_precision is None else "bfloat16",
+            "channels_last": self.channels_last,
+            "compile": self.wanted.compile,
+            "accumulate": self.wanted.accumulate,
+            "processes": self.processes.count,
+            "gpus_per_process": gpus if self.device.type == "cuda" else 0,
+            "batch_statistics": "of each part" if whole else "of each device's share of each part",
+        }

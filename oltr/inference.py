@@ -1,0 +1,80 @@
+"""A network at rest, passed over whole image sets by all processes of a run together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from oltr import interruption
+from oltr.contracts import Outputs
+from oltr.data.batches import Batches
+from oltr.networks.class_means import class_means
+from oltr.networks.pair import NetworkPair
+from oltr.parallel import forward_on
+from oltr.processes import Processes
+from oltr.training import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inference:
+    """Passes of ``pair`` over image sets, without gradients and in order.
+
+    Several processes take the batches in turn, and each of them is given all outputs: what is made of these is the same
+    in all of them, and the same as in one.
+    """
+
+    pair: NetworkPair
+    device: torch.device
+    processes: Processes
+    widths: tuple[int, int]
+    """Of features and logits."""
+
+    def outputs(
+        self, batches: Batches, labels: NDArray[np.int64], what: str
+    ) -> Iterator[tuple[Outputs, Tensor, Tensor]]:
+        """Outputs, labels and indices, batch by batch; ``what`` is the title of the bar."""
+        self.pair.eval()
+        everyone, known = self.processes, torch.as_tensor(labels)
+        order = torch.split(torch.arange(len(labels)), batches.batch_size)
+        mine = torch.cat([torch.empty(0, dtype=torch.int64), *order[everyone.rank :: everyone.count]])
+        steps = (everyone.rank, everyone.count)
+        with torch.inference_mode():
+            found = self._own(batches.epoch(mine, epoch=0, drop_last=False, steps=steps))
+            bar = tqdm(total=len(order), desc=what, leave=False, disable=None if everyone.first else True)
+            with bar:
+                for start in range(0, len(order), everyone.count):
+                    together = self._gathered(next(found, None))
+                    for indices, outputs in zip(order[start : start + everyone.count], together, strict=False):
+                        yield outputs, known[indices].to(self.device), indices
+                        bar.update()
+
+    def class_means(self, batches: Batches, labels: NDArray[np.int64]) -> Tensor:
+        """The mean feature of each class, [C, D]."""
+        passed = self.outputs(batches, labels, "class means")
+        return class_means(((outputs.features, known) for outputs, known, _ in passed), self.widths[1])
+
+    def predicted(self, batches: Batches, labels: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+        """The class of the largest logit of each image, [N]."""
+        found = [outputs.logits.argmax(1).cpu() for outputs, _, _ in self.outputs(batches, labels, what)]
+        return np.asarray(torch.cat(found).numpy(), dtype=np.int64)
+
+    def _own(self, batches: Iterator[Batch]) -> Iterator[Outputs]:
+        forward = forward_on(self.pair, self.device)
+        for inputs, _, _ in batches:
+            interruption.check()
+            yield forward(inputs)
+
+    def _gathered(self, mine: Outputs | None) -> list[Outputs]:
+        """The outputs of each process for its own batch, which the last in a round may lack."""
+        if self.processes.count == 1:
+            return [] if mine is None else [mine]
+        width = self.widths[0]
+        empty = torch.empty(0, sum(self.widths), device=self.device)
+        rows = empty if mine is None else torch.cat([mine.features, mine.logits], dim=1)
+        return [self.pair.outputs(block[:, :width], block[:, width:]) for block in self.processes.gather(rows)]

@@ -1,0 +1,202 @@
+"""Several processes under torchrun, over gloo, against one process: both stages, resuming, a death, a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oltr import checkpoint
+from oltr.predictions import Predictions
+from oltr.processes import Processes
+from oltr.run import Request, run_stage
+
+ROOT = Path(__file__).parent.parent
+PLAIN = ("backbone.dropout=0", "init_from.backbone.dropout=0")  # each process would draw its own dropout
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def torchrun(configs: Path, tmp_path: Path) -> Iterator[Start]:
+    """`torchrun --nproc-per-node N main.py …` on one of the tiny configs."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(count: int, name: str, *words: str, out: str = "runs", first: bool = True) -> subprocess.Popen[str]:
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        config = ["--config", str(configs / f"{name}.yaml"), "--out", str(tmp_path / out), "--device", "cpu"]
+        process = subprocess.Popen(
+            [*launcher, str(ROOT / "main.py"), *config, *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            cwd=tmp_path,
+            start_new_session=True,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[str, str]:
+    stdout, stderr = process.communicate(timeout=180)
+    assert process.returncode == 0, stderr
+    return stdout, stderr
+
+
+def folder_of(tmp_path: Path, name: str, out: str) -> Path:
+    return tmp_path / out / "Tiny_LT" / name / "seed_0"
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def assert_same_run(one: Path, other: Path, *, digits: float = 2e-4) -> None:
+    """Losses, weights and predictions agree but for rounding, and everything that is counted is equal."""
+    for left, right in zip(history(one), history(other), strict=True):
+        assert left["loss"] == pytest.approx(right["loss"], rel=digits)
+        assert left["val"]["accuracy"] == right["val"]["accuracy"]
+        assert left["images"] == right["images"]
+    weights, others = (checkpoint.load(folder / "best.pt", ("pair",))["pair"] for folder in (one, other))
+    for key, value in weights.items():
+        torch.testing.assert_close(
+            others[key], value, rtol=10 * digits, atol=digits, msg=lambda text, key=key: f"{key}: {text}"
+        )
+    first, second = (Predictions.open(folder / "predictions.h5") for folder in (one, other))
+    for name in ("val", "test", "open"):
+        left, right = first.part(name), second.part(name)
+        assert left is not None
+        assert right is not None
+        assert left.ids == right.ids
+        assert np.array_equal(left.labels, right.labels)
+        np.testing.assert_allclose(left.logits, right.logits, rtol=20 * digits, atol=20 * digits)
+    if first.centroids is not None:
+        assert second.centroids is not None
+        np.testing.assert_allclose(first.centroids, second.centroids, rtol=10 * digits, atol=digits)
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_equal_one_in_both_stages(
+    count: int, torchrun: Start, request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    stdout, stderr = finish(torchrun(count, "stage_2", *PLAIN, out="several"))
+    run_stage(request_for("stage_2", *PLAIN, out="one"))
+    for stage in ("stage_1", "stage_2"):
+        assert_same_run(folder_of(tmp_path, stage, "one"), folder_of(tmp_path, stage, "several"))
+    assert stdout.count("report: ") == 1, "one process speaks for all"
+    assert stderr.count("epoch 1/2") == 1
+    facts = Predictions.open(folder_of(tmp_path, "stage_2", "several") / "predictions.h5").provenance
+    assert facts["computing"]["processes"] == count
+    assert facts["computing"]["batch_statistics"] == "of each part"
+
+
+def test_parts_and_processes_together_equal_one(
+    torchrun: Start, request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    """Batch normalisation rests in this one: its statistics are those of each part."""
+    frozen = ["backbone.only=[modulatedatt]", "compute.accumulate=2", "compute.channels_last=true"]
+    finish(torchrun(2, "stage_2", *PLAIN, *frozen, out="several"))
+    run_stage(request_for("stage_2", *PLAIN, *frozen[:1], out="one"))
+    assert_same_run(folder_of(tmp_path, "stage_2", "one"), folder_of(tmp_path, "stage_2", "several"))
+
+
+def test_without_synchronised_statistics_the_report_says_so_and_they_differ(torchrun: Start, tmp_path: Path) -> None:
+    finish(torchrun(2, "stage_1", *PLAIN[:1], "compute.sync_batchnorm=false", "epochs=1", out="own"))
+    finish(torchrun(2, "stage_1", *PLAIN[:1], "epochs=1", out="synced"))
+    own, synced = (folder_of(tmp_path, "stage_1", out) for out in ("own", "synced"))
+    assert history(own)[0]["loss"]["total"] != pytest.approx(history(synced)[0]["loss"]["total"], rel=1e-4)
+    facts = Predictions.open(own / "predictions.h5").provenance
+    assert facts["computing"]["batch_statistics"] == "of each device's share of each part"
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the process by /proc")
+def test_a_dead_process_ends_the_run_and_another_number_goes_on(
+    torchrun: Start, request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    many = ["epochs=12", *PLAIN[:1]]
+    folder = folder_of(tmp_path, "stage_1", "runs")
+    job = torchrun(2, "stage_1", *many)
+    wait_for(lambda: len(history(folder)) >= 2 if (folder / "log.jsonl").exists() else False, job)
+    os.kill(process_of_rank(1, job.pid), signal.SIGKILL)
+    _, stderr = job.communicate(timeout=120)
+    assert job.returncode != 0
+    assert "what earlier epochs saved is kept, and --resume goes on from there" in stderr
+    state = checkpoint.load(folder / "last.pt", ("pair", "epochs_done"))
+    assert 2 <= state["epochs_done"] < 12
+    before = state["epochs_done"]
+
+    finish(torchrun(3, "stage_1", *many, "--resume"))
+    assert len(history(folder)) == 12
+    assert [line["epoch"] for line in history(folder)] == list(range(12))
+    run_stage(request_for("stage_1", *many, out="one"))
+    left, right = (history(place)[before]["loss"]["total"] for place in (folder, folder_of(tmp_path, "stage_1", "one")))
+    assert left == pytest.approx(right, rel=1e-2)  # rounding grows over some epochs
+
+
+def test_a_mistake_is_told_once(torchrun: Start) -> None:
+    job = torchrun(2, "stage_1", "losses.0.factor=0.5")
+    _, stderr = job.communicate(timeout=120)
+    assert job.returncode != 0
+    assert stderr.count("a cycle's factor is at least 1") == 1
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(torchrun: Start) -> None:
+    job = torchrun(2, "stage_1", "batch_size=1")
+    _, stderr = job.communicate(timeout=120)
+    assert "batch_size: 1 images cannot be split into 1 parts for 2 processes" in stderr
+
+
+def wait_for(done: Callable[[], bool], job: subprocess.Popen[str]) -> None:
+    limit = time.monotonic() + 120
+    while not done():
+        assert job.poll() is None, job.communicate()
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def process_of_rank(rank: int, launcher: int) -> int:
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "environ").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+        if parent == launcher and f"RANK={rank}".encode() in words:
+            return int(entry.name)
+    raise AssertionError(f"no process of rank {rank}")
+
+
+@given(size=st.integers(0, 40), parts=st.integers(1, 4), count=st.integers(1, 5))
+def test_shares_are_a_partition_in_order(size: int, parts: int, count: int) -> None:
+    shares: Sequence[list[range]] = [Processes(rank=rank, count=count).share(size, parts) for rank in range(count)]
+    rows = [row for part in range(parts) for share in shares for row in share[part]]
+    assert rows == list(range(size))
+    sizes = [len(share[part]) for share in shares for part in range(parts)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+def test_one_process_tells_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", lambda *_, **__: pytest.fail("spoke"))
+    alone = Processes()
+    assert alone.once(lambda: 3) == 3
+    assert alone.one_first(lambda: 4) == 4
+    rows = torch.arange(3)
+    assert alone.gather(rows)[0] is rows
