@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from oltr.checkpoint import random_state, set_random_state
-from oltr.contracts import Outputs
+from oltr.contracts import Outputs, UserError
 
 Part = tuple[Tensor, Tensor]  # images [b, 3, H, W] of this process, labels [b'] of all
 Summed = Callable[[Outputs, Tensor], tuple[Tensor, list[Tensor]]]
@@ -55,7 +55,7 @@ def whole_in_parts(
     )
     total, terms = summed(Outputs(features, logits, outputs[0].centroids), torch.cat([labels for _, labels in parts]))
     total.backward()  # type: ignore[no-untyped-call]
-    start = 0
+    start, arrived = 0, _has_gradient(outputs[0].centroids)
     for (images, labels), state in zip(parts, starts, strict=True):
         set_random_state(state)
         again, rows = forward(images), slice(start, start + len(labels))
@@ -65,6 +65,13 @@ def whole_in_parts(
             for out, leaf in zip(again[:2], (features, logits), strict=True)
             if leaf.grad is not None and out.requires_grad
         ]
+        arrived = arrived or bool(reached)
         if reached:
             torch.autograd.backward([out for out, _ in reached], [grad for _, grad in reached])
+    if not arrived:
+        raise UserError("no loss reaches what trains: every parameter that the losses see is frozen by `only`")
     return total.detach(), [term.detach() for term in terms]
+
+
+def _has_gradient(centroids: Tensor | None) -> bool:
+    return centroids is not None and centroids.grad is not None

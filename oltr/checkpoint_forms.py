@@ -14,7 +14,7 @@ from oltr.contracts import UserError
 from oltr.foreign import PARALLEL, PLAIN, Foreign, recognised, run_checkpoint
 from oltr.foreign_pickle import unpickled
 from oltr.networks.pair import NetworkPair
-from oltr.networks.weights import load_strict
+from oltr.networks.weights import child_state, load_strict
 
 PUBLISHED = "final_model_checkpoint.pth"
 """The file name that the published code writes and reads."""
@@ -63,12 +63,23 @@ def fill(pair: NetworkPair, foreign: Foreign) -> None:
             f"{path}: its classifier has learnable scales (Decoupling's LWS), for which there is no part here; "
             "its backbone can start a stage (stage.weights)"
         )
-    if pair.memory is not None and foreign.centroids is None:
+    lacks_memory = pair.memory is not None and foreign.centroids is None
+    if lacks_memory and getattr(pair.classifier, "needs_memory", False):
         raise UserError(f"{path}: it holds no class centroids, and the config has a memory: is it another stage's?")
     if pair.memory is None and foreign.centroids is not None:
         raise UserError(f"{path}: it holds class centroids, and the config has no memory: is it another stage's?")
-    matched = load_strict(pair, state, str(path), hint=False)
+    matched = load_strict(pair, state, str(path), new=("memory",) if lacks_memory else (), hint=False)
     log.info("%s; %s", foreign, matched)
+    if lacks_memory:
+        log.warning("%s: it holds no class centroids, which the classifier does not read: they stay as built", path)
+
+
+def tell_left(state: Mapping[str, Tensor], source: str, *parts: str) -> None:
+    """Log those ``parts`` of a pair's weights that a stage which starts from them has no use for."""
+    counts = {part: len(child_state(state, part)) for part in parts}
+    left = [f"{part} ({count})" for part, count in counts.items() if count]
+    if left:
+        log.info("not taken over from %s: %s", source, ", ".join(left))
 
 
 def published_form(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -81,10 +81,7 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _run_in(processes: Processes, chosen: argparse.Namespace) -> int:
     """The stages that are asked for, run together with the other processes of a job."""
-    import json
-
     from oltr.predictions import Predictions, export_npz
-    from oltr.published.summary import published_summary
     from oltr.run import Request, run_stage, test_stage
 
     request = Request(
@@ -110,11 +107,20 @@ def _run_in(processes: Processes, chosen: argparse.Namespace) -> int:
         if chosen.output_logits:
             target = folder.parent if published and (chosen.test or chosen.test_open) else folder
             export_npz(Predictions.open(folder / "predictions.h5"), target)
-        print(_table([folder / "report.json"]), end="")
-        if published:
-            print(published_summary(json.loads((folder / "report.json").read_text(encoding="utf-8"))), end="")
-        print(f"report: {folder / 'report.md'}")
+        _print(folder, published=published)
     return 0
+
+
+def _print(folder: Path, *, published: bool) -> None:
+    """The report of a run, in the words of the published code too where its config is ``published``."""
+    import json
+
+    from oltr.published.summary import published_summary
+
+    print(_table([folder / "report.json"]), end="")
+    if published:
+        print(published_summary(json.loads((folder / "report.json").read_text(encoding="utf-8"))), end="")
+    print(f"report: {folder / 'report.md'}")
 
 
 def _command(chosen: argparse.Namespace, begin: Sequence[str] = ("python", "main.py")) -> str:
@@ -205,9 +211,7 @@ def _import(chosen: argparse.Namespace) -> int:
         fresh=chosen.fresh,
         command=_command(chosen, ["oltr", "import", *files]),
     )
-    folder = import_files(request, [Path(word) for word in files]).path
-    print(_table([folder / "report.json"]), end="")
-    print(f"report: {folder / 'report.md'}")
+    _print(import_files(request, [Path(word) for word in files]).path, published=chosen.config.suffix == ".py")
     return 0
 
 

@@ -44,7 +44,7 @@ class Computing:
         """Make the pair, which is on its device, compute in this way."""
         pair.compute_in(self.half_precision, channels_last=self.channels_last)
         if self.processes.count > 1 and self.wanted.sync_batchnorm:
-            synchronise(pair)
+            synchronise(pair, self.device)
         if self.wanted.compile:
             if replicas(self.device) > 1:
                 raise UserError("compute.compile: not under DataParallel; use torchrun, or one GPU by --device cuda:0")

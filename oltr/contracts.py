@@ -129,3 +129,5 @@ class Start:
     """State dict of the predecessor's pair, or None where there is no predecessor."""
     class_means: Callable[[], Tensor]
     """Means of the backbone's features over the plain training set, [C, D]; one pass of the network as it now is."""
+    source: str = "the stage before"
+    """Where ``state`` is from, in messages."""

@@ -73,26 +73,18 @@ def _start(plain: Mapping[str, Any], path: Path, dropped: list[str]) -> dict[str
         return {"stage": "feature"}
     if stage["caffe"]:
         return {"stage": {"name": "feature", "weights": weights, "new": children, "unused": ["fc"]}}
-    before = legacy.stage_1_of(path, weights, prefers_cfl=cfl.rules(path))
-    if before is None:
+    found = legacy.stages_1_of(path, weights, prefers_cfl=cfl.rules(path))
+    if not found:
         dropped.append(f"{weights}: no config beside this one writes it, and init_from: stage_1 is a guess")
     else:
-        dropped.append(f"{weights}: the stage starts from the run of {before.stem}, which is to be converted too")
-        if cfl.rules(before):
+        dropped.append(f"{weights}: the stage starts from the run of {found[0].stem}, which is to be converted too")
+        others = [other.stem for other in found[1:] if cfl.rules(other) == cfl.rules(found[0])]
+        if others:
+            dropped[-1] += f" (with the same log_dir there: {', '.join(others)})"
+        if cfl.rules(found[0]):
             dropped.append("a stage 2 of CFL that starts from the plain stage 1: it starts from the CFL one")
-        children = [child for child in children if child not in _children_of(before)]
     name = {"name": "feature" if head is None else "meta_embedding", **({"new": children} if children else {})}
-    return {"stage": name if children else name["name"], "init_from": "stage_1" if before is None else before.stem}
-
-
-def _children_of(path: Path) -> list[str]:
-    """The children beyond the plain backbone that the config's network has."""
-    try:
-        backbone = legacy.read(path, command_line=False).plain["backbone"]
-    except UserError:
-        return []
-    there = (("modulatedatt", "architecture" in backbone), ("fc_add", backbone.get("fc", False)))
-    return [child for child, has in there if has]
+    return {"stage": name if children else name["name"], "init_from": found[0].stem if found else "stage_1"}
 
 
 def _data(data: Mapping[str, Any]) -> Any:

@@ -47,9 +47,16 @@ class Experiment:
         if self.config.cache is None:
             return splits
         size = self.config.cache.image_size
-        return self.processes.one_first(
-            lambda: cached(splits, folder=self.cache_folder, image_size=size, workers=self.config.workers)
-        )
+        return cached(splits, folder=self.cache_folder, image_size=size, workers=self.config.workers)
+
+    def same_splits(self) -> Splits:
+        """The splits, read by one process after the other; UserError where they are not the same in all of them."""
+        splits = self.processes.one_first(lambda: self.splits)
+        checksums = self.processes.tell(splits.manifest.get("sha256"))
+        if len(set(checksums)) > 1:
+            shown = ", ".join(str(checksum)[:12] for checksum in checksums)
+            raise UserError(f"{self.place}: data: the processes see other data (checksums {shown}): give all the same")
+        return splits
 
     @cached_property
     def test_transform(self) -> Transform:
@@ -187,7 +194,8 @@ class Experiment:
         """Let the stage set the pair's weights from those of the stage before."""
         stage = self._build(plugins.STAGES, "stage", self.config.stage)
         try:
-            stage.prepare(self.pair, Start(state=state, class_means=self.class_means))
+            source = self.config.init_from or "the stage before"
+            stage.prepare(self.pair, Start(state=state, class_means=self.class_means, source=source))
         except UserError as error:
             raise UserError(f"{self.place}: stage: {error}") from error
 

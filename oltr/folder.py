@@ -116,7 +116,12 @@ class RunFolder:
             raise UserError(f"--out: {there} cannot be written to")
 
     def demand_same(
-        self, plain: Mapping[str, Any], *, besides: tuple[str, ...] = (), read: Callable[[Any], Any] = dict
+        self,
+        plain: Mapping[str, Any],
+        *,
+        besides: tuple[str, ...] = (),
+        read: Callable[[Any], Any] = dict,
+        remedy: str = "--fresh runs it anew and removes the old result, --out keeps both",
     ) -> None:
         """Raise StaleRunError, with the difference, where the folder was made with another config.
 
@@ -129,10 +134,7 @@ class RunFolder:
             if not any((line.partition(":")[0] + ".").startswith(f"{key}.") for key in WITHOUT_EFFECT + besides)
         ]
         if kept:
-            raise StaleRunError(
-                f"{self.path} was run with another config ({'; '.join(kept)}): "
-                "--fresh runs it anew and removes the old result, --out keeps both"
-            )
+            raise StaleRunError(f"{self.path} was run with another config ({'; '.join(kept)}): {remedy}")
 
     def demand_source(self, data: str | None, origin: Mapping[str, str] | None) -> None:
         """Raise StaleRunError where the run saw other data or started from other weights."""

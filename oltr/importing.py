@@ -59,6 +59,8 @@ def import_logits(request: Request, paths: Sequence[Path]) -> RunFolder:
     """The run whose predictions are those of the files; the network is not built and no image is read."""
     stage, folder = open_stage(request)
     _demand_free(request, folder, paths)
+    if request.data_root is None and stage.data.options.get("lists") is not None:
+        request = replace(request, data_root=Path())  # lists are read, and no image of them
     experiment = experiment_of(request, replace(stage, cache=None))
     splits = experiment.splits
     parts = read_logits(paths, splits.num_classes)

@@ -77,10 +77,11 @@ def read(
     return Legacy(plain=plain, folder=Path(folder), notes=(*notes, *config.unread()))
 
 
-def stage_1_of(path: Path, weights: str, *, prefers_cfl: bool | None = None) -> Path | None:
-    """The Python config beside ``path`` whose ``log_dir`` is where ``weights`` lie; it is read as text, not executed.
+def stages_1_of(path: Path, weights: str, *, prefers_cfl: bool | None = None) -> list[Path]:
+    """The Python configs beside ``path`` whose ``log_dir`` is where ``weights`` lie, the likeliest first.
 
-    A CFL config writes elsewhere, whatever it says, and is left out; unless one of its kind is preferred or not.
+    They are read as text, not executed. A CFL config writes elsewhere, whatever it says, and is left out; unless one of
+    its kind is preferred or not. A name that begins with stage_1 goes first.
     """
     log_dir = re.compile(rf"""['"](?:\./)?{re.escape(Path(weights).parent.as_posix())}/?['"]""")
     found = [
@@ -90,7 +91,7 @@ def stage_1_of(path: Path, weights: str, *, prefers_cfl: bool | None = None) -> 
         and (prefers_cfl is not None or not cfl.rules(other))
         and log_dir.search(other.read_text(encoding="utf-8", errors="replace"))
     ]
-    return min(found, key=lambda other: cfl.rules(other) != prefers_cfl, default=None)
+    return sorted(found, key=lambda other: (cfl.rules(other) != prefers_cfl, not other.stem.startswith("stage_1")))
 
 
 def _named(section: Keys, key: str) -> NamedFile:
@@ -171,5 +172,6 @@ def _mention_weights(path: Path, start: Mapping[str, Any], notes: list[str]) -> 
         )
     if not Path(weights).is_file() and not Path(weights).with_name("best.pt").is_file():
         writer = "it is a file to be fetched" if start["caffe"] else "a config with that log_dir writes it"
-        found = stage_1_of(path, weights)
-        notes.append(f"{weights} is not there, which training starts from: {f'{found} writes it' if found else writer}")
+        found = stages_1_of(path, weights)
+        writer = f"{found[0]} writes it" if found else writer
+        notes.append(f"{weights} is not there, which training starts from: {writer}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from oltr.checkpoint import random_state, set_random_state
 from oltr.contracts import Outputs, UserError
 from oltr.networks.pair import NetworkPair
 from oltr.processes import Processes
@@ -35,7 +37,10 @@ def choose_device(name: str) -> torch.device:
 
 def device_of_process(device: torch.device, processes: Processes) -> torch.device:
     """The device of this process alone: under torchrun the GPU of its number on the machine."""
-    if processes.count == 1 or device.type != "cuda":
+    if device.type != "cuda":
+        return device
+    if processes.count == 1:
+        torch.cuda.set_device(device.index or 0)
         return device
     if device != torch.device("cuda"):
         raise UserError(f"--device: each process under torchrun takes a GPU of its own; write cuda, not {device}")
@@ -75,17 +80,29 @@ def distributed(pair: NetworkPair, device: torch.device, processes: Processes, *
     So every process computes the losses of the whole batch, whatever they are, and passes back the gradient of its own
     share; DistributedDataParallel adds these up. The memory is outside of it: its gradient is whole in each process.
     """
-    network: nn.Module = _Network(pair)
-    if any(parameter.requires_grad for parameter in network.parameters()):
-        device_ids = [device.index] if device.type == "cuda" else None
-        network = DistributedDataParallel(network, device_ids=device_ids, broadcast_buffers=not synced)
+    network = _Network(pair)
+    wrapped: list[nn.Module] = []  # with the first batch, which shows what takes part
 
     def forward(images: Tensor) -> Outputs:
-        features, logits = network(images, None if pair.memory is None else pair.memory.centroids.detach())
+        centroids = None if pair.memory is None else pair.memory.centroids.detach()
+        if not wrapped:
+            partial = any(processes.tell(network.has_idlers(images, centroids)))
+            wrapped.append(_reduced(network, device, synced=synced, partial=partial))
+        features, logits = wrapped[0](images, centroids)
         gathered = _Gathered.apply(torch.cat([features, logits], dim=1), processes)
         return pair.outputs(gathered[:, : features.shape[1]], gathered[:, features.shape[1] :])
 
     return forward
+
+
+def _reduced(network: nn.Module, device: torch.device, *, synced: bool, partial: bool) -> nn.Module:
+    """The network under DistributedDataParallel, if any of it trains."""
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        return network
+    known = inspect.signature(DistributedDataParallel).parameters  # torch 2.15 has renamed one of them
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {buffers: not synced, "find_unused_parameters": partial}
+    return DistributedDataParallel(network, device_ids=[device.index] if device.type == "cuda" else None, **options)
 
 
 class _Embedding(nn.Module):
@@ -109,6 +126,20 @@ class _Network(nn.Module):
 
     def forward(self, images: Tensor, centroids: Tensor | None) -> tuple[Tensor, Tensor]:
         return self._pair[0].embed(images, centroids)
+
+    def has_idlers(self, images: Tensor, centroids: Tensor | None) -> bool:
+        """Whether there are parameters that train and that no output depends on; it leaves no trace."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not trained or not torch.is_grad_enabled():
+            return False
+        kept, state = [buffer.clone() for buffer in self.buffers()], random_state()
+        outputs = [found for found in self(images, centroids) if found.requires_grad]
+        found = torch.autograd.grad([output.sum() for output in outputs], trained, allow_unused=True)
+        set_random_state(state)
+        with torch.no_grad():
+            for buffer, value in zip(self.buffers(), kept, strict=True):
+                buffer.copy_(value)
+        return any(gradient is None for gradient in found)
 
 
 class _Gathered(torch.autograd.Function):

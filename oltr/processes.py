@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,11 +18,24 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from oltr.contracts import RunError, Silence, UserError
+from oltr.options import OptionError
 
 PATIENCE = timedelta(hours=1)
 """How long a process waits for the others: the first may be decoding a whole data set."""
 
+A_MOMENT = timedelta(seconds=2)
+
 KEPT = "what earlier epochs saved is kept, and --resume goes on from there"
+
+LOST = re.compile(r"/gloo/|NCCL|connection (closed|reset) by peer", re.IGNORECASE)
+"""What torch's messages have in them when another process is gone."""
+
+STOPPED_WORKER = re.compile(
+    r"DataLoader worker .*killed by signal: Terminated|process that reads images died.*Terminated"
+)
+"""torchrun stops those that read images with the others, and sometimes before them."""
+
+_STOPPED = threading.Event()
 
 Result = TypeVar("Result")
 
@@ -53,10 +68,8 @@ class Processes:
         if self.first:
             try:
                 content[0] = work()
-            except (UserError, OSError) as error:
-                failure, content[1] = error, 2
             except Exception as error:
-                failure, content[1] = error, 1
+                failure, content[1] = error, 2 if isinstance(error, UserError | OptionError) else 1
         with self._in_touch():
             dist.broadcast_object_list(content, src=0)
         if failure is not None:
@@ -81,6 +94,15 @@ class Processes:
             with self._in_touch():
                 dist.barrier()
 
+    def tell(self, fact: Any) -> list[Any]:
+        """What each process says, in order."""
+        if self.count == 1:
+            return [fact]
+        said: list[Any] = [None] * self.count
+        with self._in_touch():
+            dist.all_gather_object(said, fact)
+        return said
+
     def gather(self, rows: Tensor) -> list[Tensor]:
         """The rows of every process, in order; they may differ in number, not in shape."""
         if self.count == 1:
@@ -99,17 +121,30 @@ class Processes:
         """Give every process the first one's parameters and buffers."""
         if self.count > 1:
             with self._in_touch(), torch.no_grad():
-                for value in module.state_dict().values():
+                for value in (*module.parameters(), *module.buffers()):
                     told = value.contiguous()  # what is sent must be, and channels-last weights are not
                     dist.broadcast(told, src=0)
                     value.copy_(told)
 
-    def lost(self, error: RuntimeError) -> RunError | None:
+    def told_by_first(self, error: Exception) -> bool:
+        """Whether the first process says the very same of itself; it tells the others what it says."""
+        store, said = dist.distributed_c10d._get_default_store(), str(error)
+        try:
+            if self.first:
+                store.set("oltr/said", said)
+                return False
+            store.wait(["oltr/said"], A_MOMENT)
+            return bool(store.get("oltr/said").decode() == said)
+        except RuntimeError:
+            return False  # it says nothing, or is gone
+
+    def lost(self, error: Exception) -> RunError | None:
         """An error of the others' being gone as one that says so; None for any other error."""
-        words = str(error).lower()
-        if self.count == 1 or not (
-            isinstance(error, dist.DistError) or any(word in words for word in ("gloo", "nccl", "connection closed"))
-        ):
+        if self.count == 1:
+            return None
+        if _STOPPED.is_set() or STOPPED_WORKER.search(str(error)):
+            return _stopped()
+        if not isinstance(error, dist.DistError) and not LOST.search(str(error)):
             return None
         return RunError(
             f"process {self.rank} of {self.count} has lost touch with another, which died or was stopped "
@@ -144,11 +179,11 @@ def joined(device: torch.device) -> Iterator[Processes]:
     processes = Processes(rank=dist.get_rank(), count=count, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
     try:
         yield processes
-    except RuntimeError as error:
-        lost = processes.lost(error)
-        if lost is None:
-            raise
-        raise lost from error
+    except (RuntimeError, RunError, UserError, OptionError) as error:
+        failure = processes.lost(error) or error
+        if processes.told_by_first(failure):
+            raise Silence(2 if isinstance(failure, UserError | OptionError) else 1) from error
+        raise failure from error
     else:
         dist.destroy_process_group()
     finally:
@@ -156,10 +191,15 @@ def joined(device: torch.device) -> Iterator[Processes]:
 
 
 def _stop(number: int, frame: object) -> None:
-    """torchrun stops the others when a process has died."""
-    raise RunError(
-        f"process {os.environ.get('RANK')} was stopped by torchrun, because another one died "
-        f"(its own message stands above, or on its machine); {KEPT}"
+    """torchrun stops the others when a process has died, and all when the job is to end."""
+    _STOPPED.set()
+    raise _stopped()
+
+
+def _stopped() -> RunError:
+    return RunError(
+        f"the run was told to stop: a process of it died (its own message stands above, or on its machine), "
+        f"or the job was ended; {KEPT}"
     )
 
 

@@ -33,6 +33,18 @@ from oltr.training import Batch, EpochEnd, fit
 log = logging.getLogger("oltr")
 
 
+EVALUATION = ("evaluation", "compute")
+"""What --test may do otherwise than the run did."""
+
+TRAINING = (
+    *("stage", "init_from", "initial_weights", "train_transform", "sampler", "cache", "losses", "optimizer", "epochs"),
+    *("batch_size", "clip_norm", "keep", "seed"),
+    *(f"{part}.optim" for part in ("backbone", "classifier", "memory")),
+    *(f"{part}.{key}" for part in ("backbone", "classifier") for key in ("only", "rest", "fix")),
+)
+"""What an evaluation does not depend on: --test of a published config, whose users edit it in between, lets it be."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Request:
     """What the user asks for: a config, where things lie, and what to do with an earlier run."""
@@ -61,7 +73,7 @@ def run_stage(request: Request) -> RunFolder:
     stage, folder = everyone.once(lambda: open_stage(request))
     standing = everyone.once(lambda: standing_of(request, stage, folder))
     experiment = experiment_of(request, stage)
-    data = everyone.one_first(lambda: experiment.splits).manifest.get("sha256")
+    data = experiment.same_splits().manifest.get("sha256")
     if standing.imported:
         everyone.once(lambda: folder.demand_data(data))
         log.info("%s was imported (--fresh on its config trains it here)", folder.path)
@@ -134,7 +146,9 @@ def start_of(
         if before is not None:
             weights = best_weights(before)
         else:
-            weights = pair_state(read_checkpoint(file or Path()), experiment.pair.state_dict())
+            foreign = read_checkpoint(file or Path())
+            log.info("init_from: %s", foreign)
+            weights = pair_state(foreign, experiment.pair.state_dict())
     except UserError as error:
         raise UserError(f"{experiment.place}: init_from: {error}") from error
     name = str(file) if before is None else before.name
@@ -157,7 +171,7 @@ def run_before(request: Request, stage: StageConfig, data: str | None) -> RunFol
     earlier = replace(earlier, fresh=False, resume=request.resume or request.fresh)
     first, folder = everyone.once(lambda: open_stage(earlier))
     experiment = experiment_of(earlier, first)
-    if everyone.one_first(lambda: experiment.splits).manifest.get("sha256") != data:
+    if experiment.same_splits().manifest.get("sha256") != data:
         raise UserError(f"{request.config}: data: {path} has another split; the stages of a chain see the same images")
     if not everyone.once(lambda: folder.trained):
         # A mistake shows now, not when the first stage has been trained.
@@ -173,26 +187,29 @@ def test_stage(request: Request, *, with_open: bool) -> Path:
     """Evaluate the best weights of a trained stage into a folder of its own; nothing else in the run is touched."""
     everyone = request.processes
     stage, folder = everyone.once(lambda: open_stage(request))
-
     theirs = folder.path / PUBLISHED
     foreign = everyone.once(lambda: folder.published and not folder.best.is_file() and theirs.is_file())
 
-    def demand_run() -> None:
+    def as_trained() -> StageConfig:
+        """The config that the run was trained with, to be evaluated as the request says."""
         if foreign:
-            return
+            return stage
         if not folder.best.is_file():
             raise UserError(
                 f"{folder.path}: nothing to evaluate: no {folder.best.name} there; run without --test first"
             )
+        trained = config.load(folder.config)
         folder.demand_same(
             config.plain(stage),
-            besides=("evaluation", "compute"),
-            read=lambda stored: config.plain(config.parse(stored, str(folder.config))),
+            besides=(*EVALUATION, *(TRAINING if folder.published else ())),
+            read=lambda stored: config.plain(trained),
+            remedy="--test evaluates the run as it was trained; --out names another",
         )
+        return replace(trained, **{key: getattr(stage, key) for key in (*EVALUATION, "workers", "cache")})
 
-    everyone.once(demand_run)
+    stage = everyone.once(as_trained)
     experiment = experiment_of(request, stage)
-    data = everyone.one_first(lambda: experiment.splits).manifest.get("sha256")
+    data = experiment.same_splits().manifest.get("sha256")
     best = None
     if foreign:
         best = everyone.once(lambda: as_best(experiment, read_checkpoint(theirs), theirs, request.command))
@@ -251,7 +268,7 @@ def train(experiment: Experiment, folder: RunFolder, command: str, *, resumes: b
     def epoch_batches(progress: Progress) -> Iterable[Batch]:
         if not everyone.first:
             torch.manual_seed(checkpoint.seed_of(stage.seed, progress.epoch, everyone.rank))
-        indices = sampler.indices(progress)
+        indices = everyone.once(lambda: sampler.indices(progress))  # it may draw from the global generator
         experiment.computing.demand_shares(min(stage.batch_size, len(indices)))
         epoch = batches.epoch(indices, epoch=progress.epoch, drop_last=True)
         total, title = batches.steps(len(indices), drop_last=True), f"epoch {progress.epoch + 1}/{progress.epochs}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from oltr.checkpoint_forms import read_checkpoint, whole_backbone
+from oltr.checkpoint_forms import read_checkpoint, tell_left, whole_backbone
 from oltr.contracts import Start, UserError
 from oltr.networks.pair import NetworkPair
 from oltr.networks.weights import child_state, load_strict
@@ -34,7 +34,8 @@ class Feature:
         if self.weights is not None:
             self._read(Path(self.weights), pair)
         elif start.state is not None:
-            load_strict(pair.backbone, child_state(start.state, "backbone"), "the stage before", new=self.new)
+            _take_backbone(pair, start, self.new)
+            tell_left(start.state, start.source, "classifier", "memory")
         fill_memory(pair, start)
 
     def _read(self, path: Path, pair: NetworkPair) -> None:
@@ -56,14 +57,25 @@ class MetaEmbedding:
     def prepare(self, pair: NetworkPair, start: Start) -> None:
         if start.state is None:
             raise UserError("a meta_embedding stage starts from another: add `init_from: <config>` to the config")
-        load_strict(pair.backbone, child_state(start.state, "backbone"), "the stage before", new=self.new)
+        _take_backbone(pair, start, self.new)
         inherit = getattr(pair.classifier, "inherit", None)
         if inherit is None:
             raise UserError(
                 f"the classifier {type(pair.classifier).__name__} has no inherit(state): it cannot start a stage"
             )
-        inherit(child_state(start.state, "classifier"))
+        head = child_state(start.state, "classifier")
+        try:
+            inherit(head)
+        except UserError as error:
+            raise UserError(f"weights from {start.source}: {error}") from error
+        log.info("the classifier from %s: %d tensors taken over", start.source, len(head))
+        tell_left(start.state, start.source, "memory")
         fill_memory(pair, start)
+
+
+def _take_backbone(pair: NetworkPair, start: Start, new: Sequence[str]) -> None:
+    matched = load_strict(pair.backbone, child_state(start.state or {}, "backbone"), start.source, new=new)
+    log.info("the backbone from %s: %s", start.source, matched)
 
 
 def fill_memory(pair: NetworkPair, start: Start) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from oltr.accumulation import Part, mean_in_parts, whole_in_parts
-from oltr.contracts import Outputs, Progress
+from oltr.contracts import Outputs, Progress, UserError
 from oltr.losses.cross_entropy import CrossEntropy
 from oltr.losses.disc_centroids import DiscCentroidsLoss
 from oltr.networks.dot_product import DotProduct
@@ -125,3 +125,15 @@ def test_dropout_draws_once_and_statistics_move_once() -> None:
     assert_equal(gradients(pair), gradients(other))
     for (name, left), (_, right) in zip(pair.named_buffers(), other.named_buffers(), strict=True):
         torch.testing.assert_close(left, right, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_a_loss_that_reaches_nothing_that_trains_is_refused() -> None:
+    pair = made()
+    pair.backbone.requires_grad_(False)
+
+    def of_features(outputs: Outputs, target: Tensor) -> tuple[Tensor, list[Tensor]]:
+        term = outputs.features.square().mean()
+        return term, [term]
+
+    with pytest.raises(UserError, match="no loss reaches what trains"):
+        whole_in_parts(in_parts(5, 5), pair, of_features, pair)

@@ -355,3 +355,16 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(tmp_path: Path) -> 
             read_checkpoint(tmp_path / f"{name}.pth")
         assert f"{name}.pth" in str(told.value)
         assert "\n" not in str(told.value)
+
+
+def test_centroids_that_no_classifier_reads_may_be_missing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The published code stores none where its classifier is given none, whatever its losses train."""
+    source, pair = pair_of(), pair_of()
+    pair.memory = Memory(num_classes=5, feature_dim=16)
+    with torch.no_grad():
+        pair.memory.centroids.fill_(3.0)
+    fill(pair, read_checkpoint(saved(tmp_path / "theirs.pth", published(source))))
+    assert_equal(pair.backbone.state_dict(), source.backbone.state_dict())
+    assert_equal(pair.classifier.state_dict(), source.classifier.state_dict())
+    assert torch.equal(pair.memory.centroids, torch.full((5, 16), 3.0))
+    assert "holds no class centroids, which the classifier does not read: they stay as built" in caplog.text

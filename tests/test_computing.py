@@ -143,7 +143,7 @@ def test_a_compiled_run_agrees_and_its_weights_have_plain_names(request_for: Cal
 def test_a_run_agrees_with_a_plain_one(
     words: tuple[str, ...], tolerance: float, request_for: Callable[..., Request]
 ) -> None:
-    """Stage 2 after the same stage 1; batch normalisation rests where a batch is in parts, since its statistics are those of each."""
+    """Stage 2 after the same stage 1; BatchNorm rests where a batch is in parts, since it would see each by itself."""
     shared = ["backbone.dropout=0", "init_from.backbone.dropout=0"]
     if "accumulate" in words[0]:
         shared += ["backbone.only=[modulatedatt]"]

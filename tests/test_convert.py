@@ -100,7 +100,7 @@ def test_places_lt_starts_from_its_weights_and_what_is_frozen_rests() -> None:
         "unused": ["fc"],
     }
     second, comments = yaml_of(form(places=True, stage=2), "config/Places_LT/stage_2.py")
-    assert second["stage"] == {"name": "meta_embedding", "new": ["modulatedatt"]}
+    assert second["stage"] == {"name": "meta_embedding", "new": ["modulatedatt", "fc_add"]}
     assert second["backbone"]["only"] == ["modulatedatt", "fc_add"]
     assert "rest" not in second["backbone"]
     assert "BatchNorm statistics of the frozen backbone that move on" in comments
@@ -155,3 +155,21 @@ def test_it_goes_to_stdout_or_into_a_new_file(capsys: pytest.CaptureFixture[str]
     assert Path("there.yaml").read_text() == "mine\n"
     assert main(("convert", "there.yaml")) == 2
     assert "there.yaml: not a published config, which is a .py file" in capsys.readouterr().err
+
+
+def test_a_config_that_was_not_named_is_not_executed() -> None:
+    beside = write(form(), "config/ImageNet_LT/stage_1.py")
+    beside.write_text(beside.read_text() + "open('executed', 'w').close()\n")
+    plain, _ = yaml_of(form(stage=2), "config/ImageNet_LT/stage_2_meta_embedding.py")
+    assert plain["init_from"] == "stage_1"
+    assert not Path("executed").exists()
+
+
+def test_of_several_first_stages_the_one_called_so_is_taken_and_the_others_are_named() -> None:
+    for name in ("again", "stage_1", "stage_1_cfl"):
+        write(form(cfl="cfl" in name), f"config/ImageNet_LT/{name}.py")
+    plain, comments = yaml_of(form(stage=2), "config/ImageNet_LT/stage_2_meta_embedding.py")
+    assert plain["init_from"] == "stage_1"
+    assert (
+        "starts from the run of stage_1, which is to be converted too (with the same log_dir there: again)" in comments
+    )

@@ -22,7 +22,10 @@ TYPES = {"oltr.contracts", "oltr.networks.pair", "oltr.data.split"}
 INFRASTRUCTURE = {"oltr.atomic", "oltr.hdf5"}
 """Files written whole and read safely: no part of a run, so parts may use them too."""
 FRAME = {"oltr.options", "oltr.plugins", "oltr.contracts"}
-BORDER = ("cfl", "config_file", "loss_keys", "named_file", "network_keys", "originals", "positional", "schedules")
+BORDER = (
+    *("cfl", "config_file", "error_line", "loss_keys"),
+    *("named_file", "network_keys", "originals", "positional", "schedules"),
+)
 """The modules of oltr/published that a published config is read with: they need the standard library only."""
 STANDARD_LIBRARY_ONLY = {
     "plugins": {"oltr.options"},

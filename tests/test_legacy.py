@@ -10,6 +10,7 @@ import pytest
 
 from oltr import config, legacy, plugins
 from oltr.contracts import Progress, UserError, at
+from oltr.plain_data import read_yaml, write_yaml
 from tests.published.forms import FORMS, Tree, changed, focal, form, optim, place, softmax, write
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "cfl_schedules.npz"))
@@ -463,3 +464,94 @@ def test_criterions_take_their_weights_and_settings() -> None:
     found = read(tree)
     assert [loss["weight"] for loss in found.plain["losses"]] == [2, 0.01]
     assert any("PerformanceLoss.optim_params has no effect" in note for note in found.notes)
+
+
+def test_numbers_and_words_of_every_kind_become_plain_ones() -> None:
+    path = write(form(), "config/Mine_LT/stage.py")
+    path.write_text(
+        "import enum, fractions, pathlib\nimport numpy as np\n"
+        + path.read_text()
+        + "class Word(str, enum.Enum):\n    NAME = 'Mine_LT'\n"
+        "class Count(enum.IntEnum):\n    FOUR = 4\n"
+        "features = config['networks']['feat_model']\n"
+        "quarter = fractions.Fraction(1, 4)\n"
+        "features['optim_params'].update(lr=np.float64(0.5), momentum=np.float32(0.5), weight_decay=quarter)\n"
+        "features['params'].update(use_fc=np.bool_(True), dataset=np.str_('X_LT'))\n"
+        "features['def_file'] = pathlib.Path('models/ResNet10Feature.py')\n"
+        "config['training_opt'].update(num_epochs=np.int32(3), dataset=Word.NAME, batch_size=Count.FOUR)\n"
+        "config['training_opt']['num_classes'] = np.array(1000)\n"
+    )
+    plain = legacy.read(path).plain
+    assert read_yaml(write_yaml(plain), "written") == plain
+    optim = plain["backbone"]["optim"]
+    assert (optim["lr"]["value"], optim["momentum"], optim["weight_decay"]) == (0.5, 0.5, 0.25)
+    assert plain["backbone"]["fc"] is True
+    assert (plain["epochs"], plain["batch_size"], plain["data"]["num_classes"]) == (3, 4, 1000)
+    assert plain["data"]["list_name"] == "Mine_LT"
+    for value, message in (
+        ("np.bool_(True)", "training_opt.num_epochs: a whole number from 0 on, not"),
+        ("np.float64(3)", "training_opt.num_epochs: a whole number from 0 on, not"),
+        ("np.zeros(2)", "training_opt.num_epochs: a whole number from 0 on, not"),
+    ):
+        path.write_text(path.read_text() + f"config['training_opt']['num_epochs'] = {value}\n")
+        with pytest.raises(UserError) as caught:
+            legacy.read(path)
+        assert str(caught.value).startswith(f"{path}: {message}")
+
+
+def test_a_config_is_compiled_as_it_stands() -> None:
+    """A __future__ of ours in it would make its annotations words."""
+    path = write(form(), "config/Mine_LT/stage.py")
+    path.write_text(path.read_text() + "def kept(a: int): ...\nassert kept.__annotations__ == {'a': int}\n")
+    assert legacy.read(path).plain["epochs"] == 30
+
+
+def test_an_error_in_what_a_config_imports_has_both_places() -> None:
+    Path("broken_of_mine.py").write_text("x = 1\nraise ValueError('inside')\n")
+    Path("bad.py").write_text("x = 1\nimport broken_of_mine\n")
+    with pytest.raises(UserError) as caught:
+        legacy.read(Path("bad.py"))
+    assert str(caught.value) == "bad.py:2: broken_of_mine.py:2: ValueError: inside"
+    Path("broken_of_mine.py").write_text("x = (\n")
+    with pytest.raises(UserError) as caught:
+        legacy.read(Path("bad.py"))
+    assert str(caught.value) == "bad.py:2: broken_of_mine.py:1: SyntaxError: '(' was never closed"
+
+
+@pytest.mark.parametrize(("network", "values"), [("feat_model", 5), ("classifier", 4)])
+def test_a_value_in_the_place_of_the_test_mode_is_said_to_stop_the_loading(network: str, values: int) -> None:
+    for value, note in (
+        (True, "stands where `test` does: no weights are loaded, as published"),
+        (False, "stands where `test` does, and has no effect"),
+    ):
+        tree = form(stage=2)
+        params = tree["networks"][network]["params"]
+        assert len(params) == values
+        params["caffe"] = value
+        found = read(tree)
+        loaded = {"feat_model": "backbone_weights", "classifier": "classifier_weights"}[network]
+        assert (loaded in found.plain["stage"]) is not value
+        assert f"networks.{network}.params.caffe {note}" in found.notes
+        assert sum("params.caffe" in line for line in found.notes) == 1
+
+
+def test_a_feature_loss_of_one_s_own_that_trains_has_the_memory_that_the_classifier_does_not_read() -> None:
+    tree = changed(form(stage=2), memory__centroids=False, memory__init_centroids=False)
+    changed(tree, networks__classifier__def_file="./models/DotProductClassifier.py")
+    changed(tree, criterions__FeatureLoss__def_file="./mine/centers.py")
+    found = read(tree)
+    assert found.plain["losses"][1]["name"] == "oltr.published.losses:CentroidLoss"
+    assert found.plain["memory"]["optim"]["lr"]["value"] == 0.01
+    assert found.plain["stage"]["feature_loss"] == "./mine/centers.py"
+    assert found.plain["stage"]["init_centroids"] is False
+    assert not any("optim_params" in note for note in found.notes)
+    still = read(changed(tree, criterions__FeatureLoss__optim_params=None))
+    assert still.plain["losses"][1]["name"] == "oltr.published.losses:FeatureLoss"
+    assert "memory" not in still.plain
+
+
+def test_the_config_called_stage_1_is_taken_for_the_one_that_writes_the_weights() -> None:
+    for name in ("again", "stage_1_long"):
+        write(form(), f"config/ImageNet_LT/{name}.py")
+    notes = "\n".join(read(form(stage=2), place(False, 2, False)).notes)
+    assert "which training starts from: config/ImageNet_LT/stage_1_long.py writes it" in notes

@@ -25,6 +25,51 @@ from oltr.run import Request, run_stage
 
 ROOT = Path(__file__).parent.parent
 PLAIN = ("backbone.dropout=0", "init_from.backbone.dropout=0")  # each process would draw its own dropout
+ODD = """
+import os
+from typing import Any
+
+import torch
+from torch import nn
+
+from oltr.data.glyphs import Glyphs
+
+
+class Odd(nn.Module):
+    feature_dim = 8
+
+    def __init__(self, *, image_size: int = 12) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, 3)
+        self.cumulative = nn.BatchNorm2d(8, momentum=None)
+        self.forgetful = nn.BatchNorm2d(8, track_running_stats=False)
+        self.flat = nn.BatchNorm1d(8)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, images):
+        return self.flat(self.forgetful(self.cumulative(self.conv(images))).relu().mean((2, 3)))
+
+
+class Drawn:
+    def __init__(self, *, labels: Any) -> None:
+        self.images = len(labels)
+
+    def indices(self, progress):
+        return torch.randperm(self.images)
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+
+
+class Uneven(Glyphs):
+    def splits(self):
+        splits = super().splits()
+        splits.manifest["sha256"] += os.environ.get("RANK", "0")
+        return splits
+"""
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -33,7 +78,9 @@ def torchrun(configs: Path, tmp_path: Path) -> Iterator[Start]:
     """`torchrun --nproc-per-node N main.py …` on one of the tiny configs."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(count: int, name: str, *words: str, out: str = "runs", first: bool = True) -> subprocess.Popen[str]:
+    def start(
+        count: int, name: str, *words: str, out: str = "runs", first_path: Path | None = None
+    ) -> subprocess.Popen[str]:
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
         config = ["--config", str(configs / f"{name}.yaml"), "--out", str(tmp_path / out), "--device", "cpu"]
         process = subprocess.Popen(
@@ -41,7 +88,7 @@ def torchrun(configs: Path, tmp_path: Path) -> Iterator[Start]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", **({"PYTHONPATH": str(first_path)} if first_path else {})},
             cwd=tmp_path,
             start_new_session=True,
         )
@@ -111,11 +158,37 @@ def test_processes_equal_one_in_both_stages(
 def test_parts_and_processes_together_equal_one(
     torchrun: Start, request_for: Callable[..., Request], tmp_path: Path
 ) -> None:
-    """Batch normalisation rests in this one: its statistics are those of each part."""
-    frozen = ["backbone.only=[modulatedatt]", "compute.accumulate=2", "compute.channels_last=true"]
+    """Batch normalisation rests in this one: its statistics are those of each part; and images come from a cache."""
+    frozen = [
+        "backbone.only=[modulatedatt]",
+        "compute.accumulate=2",
+        "compute.channels_last=true",
+        "cache.image_size=12",
+    ]
     finish(torchrun(2, "stage_2", *PLAIN, *frozen, out="several"))
-    run_stage(request_for("stage_2", *PLAIN, *frozen[:1], out="one"))
+    run_stage(request_for("stage_2", *PLAIN, frozen[0], frozen[3], out="one"))
     assert_same_run(folder_of(tmp_path, "stage_2", "one"), folder_of(tmp_path, "stage_2", "several"))
+
+
+def test_parts_of_others_work_as_in_one_process(
+    torchrun: Start, request_for: Callable[..., Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unused layer, BatchNorms of other kinds, and a sampler that draws from the global generator."""
+    (tmp_path / "odd_parts.py").write_text(ODD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    words = ["backbone={name: 'odd_parts:Odd'}", "sampler={name: 'odd_parts:Drawn'}", "epochs=2"]
+    _, stderr = finish(torchrun(2, "stage_1", *words, out="several"))
+    assert "find_unused_parameters" not in stderr
+    run_stage(request_for("stage_1", *words, out="one"))
+    assert_same_run(folder_of(tmp_path, "stage_1", "one"), folder_of(tmp_path, "stage_1", "several"))
+
+
+def test_processes_that_see_other_data_are_refused(torchrun: Start, tmp_path: Path) -> None:
+    (tmp_path / "odd_parts.py").write_text(ODD)
+    job = torchrun(2, "stage_1", "data.name=odd_parts:Uneven", first_path=tmp_path)
+    _, stderr = job.communicate(timeout=120)
+    assert stderr.count("stage_1.yaml: data: the processes see other data (checksums") == 1
 
 
 def test_without_synchronised_statistics_the_report_says_so_and_they_differ(torchrun: Start, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def check(folder: Path, *overrides: str) -> int:
     ("override", "message"),
     [
         ("data.profile=foo", "data: glyphs: no profile 'foo'; there are exponential, step, pareto"),
+        ("data={name: cifar10_lt, profile: foo}", "data: no profile 'foo'; there are exponential, step, pareto"),
         ("data={name: glyphs, known_classes: 0}", "data: glyphs: known_classes is at least 1, not 0"),
         ("train_transform.padding=-1", "train_transform: padding is 0 or more pixels, not -1"),
         ("test_transform={name: imagenet_test, resize: 8, size: 9}", "test_transform: size 9 does not fit into resize"),

@@ -362,3 +362,28 @@ def test_a_key_that_is_newer_than_a_run_does_not_make_it_another(request_for: Ma
     assert run_stage(request_for("stage_1", "epochs=1", "compute.channels_last=true")) == folder
     with pytest.raises(StaleRunError, match=r"compute\.precision: 'auto' -> 'bfloat16'"):
         run_stage(request_for("stage_1", "epochs=1", "compute.precision=bfloat16"))
+
+
+def test_what_a_stage_takes_from_a_file_is_told(request_for: Make, tmp_path: Path, caplog: Any) -> None:
+    caplog.set_level("INFO", logger="oltr")
+    first = run_stage(request_for("stage_1", "epochs=0")).best
+    second = run_stage(request_for("stage_2", f"init_from={first}", "epochs=0")).best
+    assert f"init_from: {first}: checkpoint of a run; backbone " in caplog.text
+    assert f"the backbone from {first}: " in caplog.text
+    assert "tensors loaded; new: modulatedatt (9)" in caplog.text
+    assert f"the classifier from {first}: 2 tensors taken over" in caplog.text
+    assert "not taken over" not in caplog.text
+    shared = ("backbone.attention=true", "epochs=0", f"init_from={second}")
+    run_stage(request_for("stage_1", *shared, out="third"))
+    assert f"not taken over from {second}: classifier (5), memory (1)" in caplog.text
+    with pytest.raises(UserError, match=rf"stage_1\.yaml: stage: weights from {second} do not fit"):
+        run_stage(request_for("stage_1", *shared, "backbone.attention=false", out="fourth"))
+    with pytest.raises(UserError, match=rf"stage: weights from {second}: dot_product takes over weights named"):
+        run_stage(request_for("stage_1", *shared, "stage=meta_embedding", out="fifth"))
+
+
+def test_testing_another_config_does_not_advise_to_remove_the_run(request_for: Make) -> None:
+    run_stage(request_for("stage_1", "epochs=1"))
+    with pytest.raises(StaleRunError, match=r"\(epochs: 1 -> 2\): --test evaluates the run as it was trained") as told:
+        test_stage(request_for("stage_1", "epochs=2"), with_open=False)
+    assert "--fresh" not in str(told.value)

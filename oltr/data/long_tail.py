@@ -34,6 +34,16 @@ class LongTail:
     """Whether val images are set aside before the profile is laid, or taken from what it leaves."""
     test_per_class: int = 0
 
+    def __post_init__(self) -> None:
+        """What is wrong whatever the labels are is said before they are read."""
+        heights(self.profile, 1, largest=1, factor=1)
+        if self.imbalance_factor is not None and not 1 <= self.imbalance_factor < math.inf:
+            raise UserError(f"imbalance_factor is 1 or more, not {self.imbalance_factor:g}")
+        if self.index_rule not in INDEX_RULES:
+            raise UserError(f"index_rule is one of {', '.join(INDEX_RULES)}, not {self.index_rule!r}")
+        if self.seed < 0:
+            raise UserError(f"seed is 0 or more, not {self.seed}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cut:

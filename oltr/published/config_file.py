@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import numbers
+import operator
+import os
 import sys
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +14,7 @@ from typing import Any
 
 from oltr.contracts import UserError
 from oltr.plugins import nearest
+from oltr.published.error_line import told
 
 _REQUIRED: Any = object()
 
@@ -57,19 +60,19 @@ class Keys:
         return self._sections[key]
 
     def whole(self, key: str, default: Any = _REQUIRED, *, low: int = 0) -> int:
-        value = self.value(key, default)
+        value = _plain(self.value(key, default))
         if not isinstance(value, int) or isinstance(value, bool) or value < low:
             raise self.error(key, f"a whole number from {low} on, not {value!r}")
         return value
 
     def number(self, key: str) -> float:
-        value = self.value(key)
+        value = _plain(self.value(key))
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise self.error(key, f"a number, not {value!r}")
         return value
 
     def word(self, key: str) -> str:
-        value = self.value(key)
+        value = _plain(self.value(key))
         if not isinstance(value, str) or not value:
             raise self.error(key, f"a word, not {value!r}")
         return value
@@ -77,7 +80,7 @@ class Keys:
     def in_order(self) -> dict[str, Any]:
         """All values in the order in which they stand, which is that of the call they go into."""
         self._asked |= set(self._content)
-        return {str(key): _storable(value, self, str(key)) for key, value in self._content.items()}
+        return {str(_plain(key)): _storable(value, self, str(key)) for key, value in self._content.items()}
 
     def unread(self) -> Iterator[str]:
         """A line for each key that nobody asked for, here and below."""
@@ -100,7 +103,7 @@ def run_config(path: Path) -> Keys:
     module.__file__ = str(path)
     try:
         with as_published():
-            exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
+            exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         raise UserError(told(error, path)) from error
     if "config" not in module.__dict__:
@@ -121,22 +124,28 @@ def as_published() -> Iterator[None]:
             sys.path.remove(here)
 
 
-def told(error: BaseException, path: Path, shown: str = "") -> str:
-    """An error of a user's file in one line: where in that file, and what."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    words = str(error).strip().splitlines()[:1]
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        lines, words = [error.lineno], [error.msg]
-    place = [shown or str(path), *(str(line) for line in lines[-1:])]
-    return ": ".join([":".join(place), type(error).__name__, *words])
+def _plain(value: Any) -> Any:
+    """A number, word or path of whatever kind as Python's own; any other value as it is."""
+    if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, numbers.Integral):
+        return operator.index(value)
+    if isinstance(value, numbers.Real):
+        return float(value)
+    if isinstance(value, str):
+        return str.__str__(value)  # of an enumeration too, whose own str() gives the member's name
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def _storable(value: Any, keys: Keys, key: str) -> Any:
     """The value, if it is plain data: the run's folder keeps it."""
+    value = _plain(value)
     if isinstance(value, list | tuple):
         return [_storable(item, keys, key) for item in value]
     if isinstance(value, dict):
-        return {str(name): _storable(item, keys, key) for name, item in value.items()}
+        return {str(_plain(name)): _storable(item, keys, key) for name, item in value.items()}
     if value is not None and not isinstance(value, bool | int | float | str):
         raise keys.error(key, f"a {type(value).__name__} cannot be stored with the run; write numbers and words only")
     return value

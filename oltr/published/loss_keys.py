@@ -18,13 +18,17 @@ CYCLE = "oltr.published.schedules:CycleFromOne"
 
 
 def memory_of(memory: Keys, feature_loss: NamedFile | None) -> MemoryUse:
-    """Whether there are centroids, who reads them and how they start."""
+    """Whether there are centroids, who reads them and how they start.
+
+    A user's own FeatureLoss that trains has some, whether or not the classifier reads them.
+    """
     read, means = bool(memory.value("centroids")), bool(memory.value("init_centroids"))
     if means and feature_loss is None:
         raise memory.error("init_centroids", "the centroids are those of a FeatureLoss, and criterions has none")
-    ours = feature_loss is not None and feature_loss.published is not None
-    has_loss = feature_loss is not None
-    return MemoryUse(present=has_loss and (read or means or ours), read=read and has_loss, means=means)
+    if feature_loss is None:
+        return MemoryUse(present=False, read=False, means=False)
+    ours, trains = feature_loss.published is not None, bool(feature_loss.section.value("optim_params", None))
+    return MemoryUse(present=read or means or ours or trains, read=read, means=means)
 
 
 def performance_of(named: NamedFile, training: Keys, notes: list[str]) -> dict[str, Any]:

@@ -107,6 +107,6 @@ def initial_centroids(module: nn.Module, file: str) -> Tensor:
     if centroids is None:
         raise UserError(
             f"{file}: its loss has no parameter {CENTROIDS}, which the published code reads as the memory; "
-            "add it, or set memory's centroids and init_centroids to False"
+            "add it, or set memory's centroids and init_centroids to False and the loss's optim_params to None"
         )
     return centroids

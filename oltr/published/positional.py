@@ -28,10 +28,12 @@ class Maker:
                 f"the published call takes {len(names) - len(added)} values ({', '.join(names)}), not {len(given)}",
             )
         for key, name in zip(given, names, strict=False):
-            if key in names and key != name:
+            if key in names and key != name and name != "test":
                 notes.append(
                     f"{keys.at(key)} stands where {name} does, and is read as that: order counts, as published"
                 )
+            if name == "test":
+                notes.append(f"{keys.at(key)} {_of_test(given[key])}")
         beyond = list(given)[len(names) :]
         notes += [f"{keys.at(key)} has no effect: the published call takes and ignores it" for key in beyond]
         bound = {**self.parameters, **dict(zip(names, values, strict=False))}
@@ -39,3 +41,10 @@ class Maker:
             if value is REQUIRED:
                 raise keys.error(name, "is missing")
         return bound
+
+
+def _of_test(value: Any) -> str:
+    """What a value of the config does that stands where the published call adds whether this is a test."""
+    if value:
+        return "stands where `test` does: no weights are loaded, as published"
+    return "stands where `test` does, and has no effect"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,8 @@ import torch
 from torch import nn
 
 from oltr.contracts import RunError, UserError
-from oltr.published.config_file import as_published, told
+from oltr.published.config_file import as_published
+from oltr.published.error_line import told
 from oltr.published.originals import checksum
 
 
@@ -52,8 +52,8 @@ def explained(file: str, what: str = "") -> Iterator[None]:
         yield
     except (UserError, RunError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
-        raise UserError(f"{_where(error, file)}{f' (in {what})' if what else ''}{_advice(error)}") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(f"{told(error, file)}{f' (in {what})' if what else ''}{_advice(error)}") from error
 
 
 def _loaded(file: str) -> ModuleType:
@@ -69,27 +69,7 @@ def _loaded(file: str) -> ModuleType:
     return module
 
 
-def _where(error: Exception, file: str) -> str:
-    """The error, with the place where it left the user's files: this one, or another below the working directory."""
-    names = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
-    names += [error.filename] if isinstance(error, SyntaxError) and error.filename else []
-    inner = next((name for name in reversed(names) if _same(name, file) or _is_users(name)), file)
-    return told(error, Path(inner), file if _same(inner, file) else f"{file}: {inner}")
-
-
-def _same(name: str, file: str) -> bool:
-    return Path(name).resolve() == Path(file).resolve()
-
-
-def _is_users(name: str) -> bool:
-    path = Path(name).resolve()
-    if not path.is_relative_to(Path.cwd()):
-        return False
-    parts = path.relative_to(Path.cwd()).parts
-    return path.is_file() and parts[0] != "oltr" and "site-packages" not in parts
-
-
-def _advice(error: Exception) -> str:
+def _advice(error: BaseException) -> str:
     words = str(error)
     if isinstance(error, ModuleNotFoundError):
         return "; files that it imports are looked for in the working directory, then among installed packages"

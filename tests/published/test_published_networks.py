@@ -161,6 +161,10 @@ def test_what_cannot_be_made_is_one_line_with_its_place() -> None:
     assert refused("def create_model(test):\n    x = 1\n    return x / 0\n", "create_model", True) == (
         "mine.py:3: ZeroDivisionError: division by zero (in create_model(True))"
     )
+    assert refused("raise SystemExit(0)\n") == "mine.py:1: SystemExit: 0"
+    assert refused("def create_model(test):\n    exit()\n", "create_model", True) == (
+        "mine.py:2: SystemExit: None (in create_model(True))"
+    )
     assert "no such file in" in refused_file("nowhere.py")
 
 
@@ -175,8 +179,7 @@ def test_the_place_is_in_the_file_that_failed() -> None:
     text = "from helpers_of_mine import broken\ndef create_model(test):\n    return broken()\n"
     message = refused(text, "create_model", True)
     sys.modules.pop("helpers_of_mine")
-    assert message.startswith("mine.py: ")
-    assert message.endswith("helpers_of_mine.py:2: ValueError: two (in create_model(True))")
+    assert message == "mine.py:3: helpers_of_mine.py:2: ValueError: two (in create_model(True))"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="cuda works here")

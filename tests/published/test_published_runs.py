@@ -315,3 +315,102 @@ def test_output_logits_takes_a_value_or_none(words: list[str], wanted: bool) -> 
     chosen = parse(add_run(Parser(prog="main.py")), ["--config", "a.py", *words])
     assert chosen.output_logits is wanted
     assert chosen.overrides == [word for word in words if word == "epochs=2"]
+
+
+def test_a_config_whose_training_was_edited_is_tested_as_it_was_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    write_images("Mine_LT", size=32)
+    for stage in (1, 2):
+        write(small(form(stage=stage)), f"config/Mine_LT/stage_{stage}.py")
+        assert main_run(("--config", f"config/Mine_LT/stage_{stage}.py", *SMALL, "epochs=1")) == 0
+    path = "config/Mine_LT/stage_2.py"
+    before = json.loads(Path("logs/Mine_LT/meta_embedding/report.json").read_text())
+    tree = small(form(stage=2), training_opt__num_epochs=9, training_opt__batch_size=7, training_opt__sampler=None)
+    tree["networks"]["feat_model"] |= {"fix": True, "optim_params": optim(0.5)}
+    tree["networks"]["classifier"] |= {"fix": True, "optim_params": optim(0.5)}
+    tree["networks"]["feat_model"]["params"]["stage1_weights"] = False
+    tree["criterions"]["FeatureLoss"] |= {"optim_params": None, "weight": 0.5}
+    tree["training_opt"]["scheduler_params"]["step_size"] = 3
+    tree["training_opt"]["open_threshold"] = 0.3
+    write(tree, path)
+    words = ("--config", path, *SMALL, "train_transform=imagenet_train", "--seed", "1", "--test_open")
+    assert main_run(words) == 0
+    after = json.loads(Path("logs/Mine_LT/meta_embedding/test_open/report.json").read_text())
+    assert after["closed"] == before["closed"]
+    assert after["run"]["epochs"] == 1
+    assert after["run"]["config"]["evaluation"]["fixed"] == {"msp": 0.3}
+    write(changed(tree, networks__feat_model__params__use_fc=False), path)
+    capsys.readouterr()
+    assert main_run(words) == 2
+    told = capsys.readouterr().err
+    assert "was run with another config (backbone.fc: True -> False): --test evaluates the run as it was" in told
+    assert "--fresh" not in told
+
+
+def test_a_checkpoint_of_a_classifier_without_centroids_is_tested(capsys: pytest.CaptureFixture[str]) -> None:
+    """The original stores None for centroids that its classifier is not given."""
+    write_images("Mine_LT", size=16)
+    tree = small(form())
+    tree["criterions"]["FeatureLoss"] = small(form(stage=2))["criterions"]["FeatureLoss"]
+    write(tree, "config/Mine_LT/stage_1.py")
+    words = ("--config", "config/Mine_LT/stage_1.py", *SMALL, "epochs=1")
+    assert main_run(words) == 0
+    folder = Path("logs/Mine_LT/stage1")
+    before = json.loads((folder / "report.json").read_text())
+    theirs = torch.load(folder / "final_model_checkpoint.pth", weights_only=True)
+    shutil.rmtree(folder)
+    folder.mkdir()
+    torch.save({**theirs, "centroids": None}, folder / "final_model_checkpoint.pth")
+    capsys.readouterr()
+    assert main_run((*words, "--test")) == 0
+    assert "it holds no class centroids, which the classifier does not read" in capsys.readouterr().err
+    assert json.loads((folder / "test" / "report.json").read_text())["closed"] == before["closed"]
+
+
+def test_a_second_stage_starts_from_a_file_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    write_images("Mine_LT", size=32)
+    write(small(form()), "config/Mine_LT/stage_1.py")
+    write(small(form(stage=2)), "config/Mine_LT/stage_2.py")
+    assert main_run(("--config", "config/Mine_LT/stage_1.py", *SMALL, "epochs=0", "--out", "there")) == 0
+    file = "there/Mine_LT/stage1/final_model_checkpoint.pth"
+    stored = torch.load(file, weights_only=True)["state_dict_best"]
+    assert main_run(("--config", "config/Mine_LT/stage_2.py", *SMALL, "epochs=0", f"init_from={file}")) == 0
+    start = best("logs/Mine_LT/meta_embedding")
+    for key, value in stored["feat_model"].items():
+        assert torch.equal(start[f"backbone.{key.removeprefix('module.')}"], value), key
+    assert torch.equal(start["classifier.fc_hallucinator.weight"], stored["classifier"]["module.fc.weight"])
+    assert f"the backbone from {file}: 72 tensors loaded" in capsys.readouterr().err
+
+
+def test_a_feature_loss_of_one_s_own_trains_centroids_that_nobody_reads() -> None:
+    write_images("Mine_LT")
+    tree = own_parts(1)
+    tree["criterions"]["FeatureLoss"] = {
+        "def_file": "./mine/Centers.py",
+        "loss_params": {"classes": 3, "width": 6},
+        "optim_params": optim(0.05),
+        "weight": 0.01,
+    }
+    words = ("--config", str(write(tree, "config/Mine_LT/stage_1.py")), *SMALL)
+    assert main_run((*words, "epochs=0")) == 0
+    start = best("logs/Mine_LT/stage1")["memory.centroids"]
+    assert start.std() > 0.3  # as the loss itself draws them
+    assert main_run((*words, "epochs=1", "--fresh")) == 0
+    assert not torch.equal(best("logs/Mine_LT/stage1")["memory.centroids"], start)
+
+
+def test_logits_and_checkpoints_are_imported_with_a_published_config(capsys: pytest.CaptureFixture[str]) -> None:
+    """Logits need no data root: their lists lie below the working directory, and no image is read."""
+    root = write_images("Mine_LT", size=16)
+    write(small(form()), "config/Mine_LT/stage_1.py")
+    words = ("--config", "config/Mine_LT/stage_1.py", *SMALL[:2], "--device", "cpu")
+    assert main_run((*words, "--data-root", "images", "epochs=0", "--output_logits")) == 0
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("as published, ")]
+    assert len(told) == 2
+    logits = "logs/Mine_LT/stage1/logits_open.npz"
+    checkpoint = "logs/Mine_LT/stage1/final_model_checkpoint.pth"
+    assert main(("import", checkpoint, *words, "--data-root", "images", "--out", "of_weights")) == 0
+    weights_out = capsys.readouterr().out
+    shutil.rmtree(root)
+    assert main(("import", logits, *words, "--out", "of_logits")) == 0
+    for out in (weights_out, capsys.readouterr().out):
+        assert [line for line in out.splitlines() if line.startswith("as published, ")] == told

@@ -12,6 +12,7 @@ from torch import Tensor
 from oltr import plugins
 from oltr.contracts import Start, UserError
 from oltr.networks.pair import Memory, NetworkPair
+from oltr.published.networks import Backbone
 from oltr.published.stage import PublishedStage
 
 MEANS = torch.arange(3 * 512.0).reshape(3, 512)
@@ -138,9 +139,41 @@ def test_a_missing_file_says_which_config_writes_it() -> None:
     )
 
 
-def test_a_stage_before_is_not_mixed_in() -> None:
-    with pytest.raises(UserError, match="it names its files itself"):
-        PublishedStage().prepare(pair(stage=1), start(pair(stage=1).state_dict()))
+@pytest.mark.parametrize("with_head", [True, False])
+def test_a_stage_before_stands_in_for_the_files(with_head: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="oltr")
+    first, second = pair(stage=1), pair(stage=2, fc=True)
+    fresh = second.classifier.state_dict()["fc_hallucinator.weight"].clone()
+    nowhere = "nowhere/final_model_checkpoint.pth"
+    stage = PublishedStage(backbone_weights=nowhere, classifier_weights=nowhere if with_head else None)
+    stage.prepare(second, Start(state=first.state_dict(), class_means=lambda: MEANS, source="theirs.pth"))
+    for key, value in first.backbone.state_dict().items():
+        assert torch.equal(second.backbone.state_dict()[key], value), key
+    head = first.classifier.state_dict()["fc.weight"] if with_head else fresh
+    assert torch.equal(second.classifier.state_dict()["fc_hallucinator.weight"], head)
+    assert second.memory is not None
+    assert torch.equal(second.memory.centroids, MEANS)
+    assert "the backbone from theirs.pth: 72 tensors loaded; new: fc_add (2), modulatedatt (9)" in caplog.text
+    left = "memory (1)" if with_head else "classifier (2), memory (1)"
+    assert f"not taken over from theirs.pth: {left}\n" in caplog.text
+    with pytest.raises(UserError, match=r"^theirs.pth: no linear classifier, which stage 1 has: fc_hallucinator"):
+        PublishedStage(classifier_weights=nowhere).prepare(
+            second, Start(state=second.state_dict(), class_means=lambda: MEANS, source="theirs.pth")
+        )
+
+
+def test_a_stage_before_stands_in_for_what_a_network_of_one_s_own_loads() -> None:
+    Path("mine.py").write_text(
+        "import torch\nfrom torch import nn\ndef create_model(test):\n    net = nn.Linear(2, 2)\n"
+        "    if not test:\n        nn.init.ones_(net.weight)\n    return net\n"
+    )
+    networks = [Backbone(file="mine.py", feature_dim=2) for _ in range(2)]
+    heads = [plugins.CLASSIFIERS.build("dot_product", {}, feature_dim=2, num_classes=3) for _ in range(2)]
+    first, second = (NetworkPair(*parts) for parts in zip(networks, heads, strict=True))
+    PublishedStage().prepare(second, start(first.state_dict()))
+    assert torch.equal(networks[1].module.weight, networks[0].module.weight)
+    PublishedStage().prepare(second, start())
+    assert torch.equal(networks[1].module.weight, torch.ones(2, 2))
 
 
 def test_centroids_that_do_not_start_as_means() -> None:
