@@ -193,7 +193,7 @@ def _report(chosen: argparse.Namespace) -> int:
 
 
 def _import(chosen: argparse.Namespace) -> int:
-    from oltr.importing import import_files
+    from oltr.foreign.importing import import_files
     from oltr.run import Request
 
     files = [word for word in chosen.files if "=" not in word or Path(word).is_file()]
@@ -216,14 +216,14 @@ def _import(chosen: argparse.Namespace) -> int:
 
 
 def _export(chosen: argparse.Namespace) -> int:
-    from oltr.exporting import export
+    from oltr.foreign.exporting import export
 
     print(export(chosen.run, chosen.output, force=chosen.force))
     return 0
 
 
 def _convert(chosen: argparse.Namespace) -> int:
-    from oltr.convert import write
+    from oltr.published.convert import write
 
     print(write(chosen.old, chosen.output), end="")
     return 0

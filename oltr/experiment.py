@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oltr import plugins
-from oltr.checkpoint_forms import fill, read_checkpoint
 from oltr.computing import Computing
 from oltr.contracts import Outputs, Progress, Sampler, Scalar, Scorer, Start, Transform, UserError, at
 from oltr.data.batches import Batches
 from oltr.data.cache import cached
 from oltr.data.split import ImageSet, Splits
+from oltr.foreign.checkpoints import fill, read_checkpoint
 from oltr.inference import Inference
 from oltr.metrics.shots import shot_rule
 from oltr.networks.pair import Memory, NetworkPair

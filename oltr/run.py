@@ -14,12 +14,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr import checkpoint, config, interruption, plugins
-from oltr.checkpoint_forms import PUBLISHED, pair_state, read_checkpoint
 from oltr.contracts import Progress, UserError
 from oltr.experiment import Experiment
-from oltr.exporting import export
 from oltr.folder import RUNS, RunFolder, StaleRunError
-from oltr.imported import as_best
+from oltr.foreign.checkpoints import PUBLISHED, pair_state, read_checkpoint
+from oltr.foreign.exporting import export
+from oltr.foreign.imported import as_best
 from oltr.metrics.closed import class_accuracies, group_means
 from oltr.metrics.shots import ShotRule, shot_rule
 from oltr.parallel import choose_device, device_of_process

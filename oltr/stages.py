@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from oltr.checkpoint_forms import read_checkpoint, tell_left, whole_backbone
 from oltr.contracts import Start, UserError
+from oltr.foreign.checkpoints import read_checkpoint, tell_left, whole_backbone
 from oltr.networks.pair import NetworkPair
 from oltr.networks.weights import child_state, load_strict
 

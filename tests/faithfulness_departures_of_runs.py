@@ -88,7 +88,7 @@ RUNS = (
         ours="an error that names them. Children that a stage adds may be missing, each whole, and the log says so",
         why="a network half at random looks like a bad method",
         tests=(
-            "test_checkpoint_forms.py::test_a_checkpoint_that_does_not_fill_the_pair_is_refused_and_changes_nothing",
+            "foreign/test_checkpoints.py::test_a_checkpoint_that_does_not_fill_the_pair_is_refused_and_changes_nothing",
             "published/test_published_stage.py::test_a_child_may_be_missing_whole_but_not_in_part",
         ),
     ),

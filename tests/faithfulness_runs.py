@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from oltr.checkpoint_forms import fill, pair_state, read_checkpoint
 from oltr.contracts import Progress
+from oltr.foreign.checkpoints import fill, pair_state, read_checkpoint
 from oltr.metrics.closed import closed_set
 from oltr.metrics.shots import shot_rule
 from oltr.samplers.listed import Listed
@@ -114,7 +114,7 @@ def cyclical_scalars(sheet: Sheet) -> None:
 
 
 def checkpoints(sheet: Sheet) -> None:
-    forms = beside("test_checkpoint_forms.py")
+    forms = beside("foreign/test_checkpoints.py")
     for stage in (1, 2):
         pair, foreign = forms.golden_pair(stage), read_checkpoint(FOLDER / f"oltr_checkpoint_stage{stage}.pth")
         fill(pair, foreign)

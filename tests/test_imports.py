@@ -38,8 +38,7 @@ STANDARD_LIBRARY_ONLY = {
 }
 SPEAKS_OF_PARTS = (
     "legacy",
-    "convert",
-    *(f"published.{name}" for name in ("network_keys", "loss_keys", "named_file", "summary")),
+    *(f"published.{name}" for name in ("convert", "network_keys", "loss_keys", "named_file", "summary")),
 )
 """What names of published files mean in ours: to say so is what they are for."""
 

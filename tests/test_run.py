@@ -15,8 +15,8 @@ import torch
 from oltr import checkpoint, run
 from oltr import results as results_of
 from oltr.contracts import RunError, UserError
-from oltr.exporting import export
 from oltr.folder import RunFolder, StaleRunError
+from oltr.foreign.exporting import export
 from oltr.predictions import Predictions
 from oltr.results import report_again
 from oltr.run import Request, run_stage, test_stage

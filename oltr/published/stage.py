@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from oltr.checkpoint_forms import read_checkpoint, tell_left, whole_backbone
 from oltr.contracts import Start, UserError
-from oltr.foreign import PLAIN, Foreign
+from oltr.foreign.checkpoints import read_checkpoint, tell_left, whole_backbone
+from oltr.foreign.forms import PLAIN, Foreign
 from oltr.networks.pair import NetworkPair
 from oltr.networks.weights import Matched, child_state, load_strict
 from oltr.published.losses import initial_centroids

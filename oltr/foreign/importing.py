@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from oltr import checkpoint, config
-from oltr.checkpoint_forms import read_checkpoint
 from oltr.contracts import UserError
 from oltr.data.split import Splits
 from oltr.folder import IMPORTED, WRITTEN, RunFolder, StaleRunError
-from oltr.foreign_logits import Logits, read_logits
-from oltr.imported import as_best, provenance, sha256
+from oltr.foreign.checkpoints import read_checkpoint
+from oltr.foreign.imported import as_best, provenance, sha256
+from oltr.foreign.logits import Logits, read_logits
 from oltr.prediction_writer import PredictionWriter
 from oltr.results import report, write_report
 from oltr.run import Request, experiment_of, open_stage

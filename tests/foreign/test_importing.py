@@ -16,9 +16,9 @@ from oltr import checkpoint
 from oltr.cli import main
 from oltr.contracts import UserError
 from oltr.experiment import Experiment
-from oltr.exporting import export
 from oltr.folder import RunFolder, StaleRunError
-from oltr.importing import import_files
+from oltr.foreign.exporting import export
+from oltr.foreign.importing import import_files
 from oltr.predictions import Predictions, export_npz
 from oltr.results import report_again
 from oltr.run import Request, run_stage

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from oltr import checkpoint
-from oltr.checkpoint_forms import fill, pair_state, published_form, read_checkpoint, whole_backbone
 from oltr.contracts import Start, UserError
+from oltr.foreign.checkpoints import fill, pair_state, published_form, read_checkpoint, whole_backbone
 from oltr.metrics.closed import closed_set
 from oltr.metrics.shots import shot_rule
 from oltr.networks.dot_product import DotProduct
@@ -27,7 +27,7 @@ from oltr.networks.pair import Memory, NetworkPair
 from oltr.networks.small_resnet import small_resnet10
 from oltr.stages import Feature
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 EXPECTED = np.load(GOLDEN / "oltr_checkpoint.npz")
 SHOTS = shot_rule().groups(np.array([21, 3, 3, 3, 3]))
 """The file does not tell its training counts; its shot accuracies have one medium class, the rest few, none many."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from oltr import __version__, checkpoint
-from oltr.checkpoint_forms import PUBLISHED, published_form
 from oltr.contracts import UserError
 from oltr.folder import RunFolder
-from oltr.foreign_pickle import unpickled
+from oltr.foreign.checkpoints import PUBLISHED, published_form
+from oltr.foreign.pickles import unpickled
 from oltr.plugins import nearest
 
 MARK = "made_by"

@@ -10,9 +10,9 @@ import pytest
 from oltr import config
 from oltr.cli import main
 from oltr.contracts import Progress
-from oltr.convert import converted
-from oltr.convert import write as write_yaml_file
 from oltr.plain_data import read_yaml
+from oltr.published.convert import converted
+from oltr.published.convert import write as write_yaml_file
 from tests.published.forms import FORMS, Tree, changed, focal, form, place, write
 
 

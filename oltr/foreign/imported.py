@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from oltr.checkpoint_forms import fill
 from oltr.experiment import Experiment
-from oltr.foreign import Foreign
+from oltr.foreign.checkpoints import fill
+from oltr.foreign.forms import Foreign
 from oltr.provenance import collect
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from oltr.contracts import UserError
-from oltr.foreign import PARALLEL, PLAIN, Foreign, recognised, run_checkpoint
-from oltr.foreign_pickle import unpickled
+from oltr.foreign.forms import PARALLEL, PLAIN, Foreign, recognised, run_checkpoint
+from oltr.foreign.pickles import unpickled
 from oltr.networks.pair import NetworkPair
 from oltr.networks.weights import child_state, load_strict
 
