@@ -20,6 +20,7 @@ from oltr.published.cfl import DEFAULTS
 
 if TYPE_CHECKING:
     from oltr.processes import Processes
+    from oltr.run import Request
     from oltr.stage_config import StageConfig
 
 
@@ -81,22 +82,12 @@ def _run(chosen: argparse.Namespace) -> int:
 
 def _run_in(processes: Processes, chosen: argparse.Namespace) -> int:
     """The stages that are asked for, run together with the other processes of a job."""
-    from oltr.predictions import Predictions, export_npz
-    from oltr.run import Request, run_stage, test_stage
+    from dataclasses import replace
 
-    request = Request(
-        config=chosen.config,
-        overrides=tuple(chosen.overrides),
-        options=_options(chosen),
-        out=chosen.out,
-        data_root=chosen.data_root,
-        device=chosen.device,
-        seed=chosen.seed,
-        resume=chosen.resume,
-        fresh=chosen.fresh,
-        command=_command(chosen),
-        processes=processes,
-    )
+    from oltr.predictions import Predictions, export_npz
+    from oltr.run import run_stage, test_stage
+
+    request = replace(_request(chosen), resume=chosen.resume, processes=processes)
     if chosen.test or chosen.test_open:
         folders = [test_stage(request, with_open=False)] if chosen.test else []
         folders += [test_stage(request, with_open=True)] if chosen.test_open else []
@@ -123,12 +114,29 @@ def _print(folder: Path, *, published: bool) -> None:
     print(f"report: {folder / 'report.md'}")
 
 
+def _request(chosen: argparse.Namespace) -> Request:
+    """What the options common to `run` and `import` ask for."""
+    from oltr.run import Request
+
+    return Request(
+        config=chosen.config,
+        overrides=tuple(chosen.overrides),
+        options=_options(chosen),
+        out=chosen.out,
+        data_root=chosen.data_root,
+        device=chosen.device,
+        seed=chosen.seed,
+        fresh=chosen.fresh,
+        command=_command(chosen),
+    )
+
+
 def _command(chosen: argparse.Namespace, begin: Sequence[str] = ("python", "main.py")) -> str:
     """What to type to get this result again."""
     words = [*begin, "--config", str(chosen.config), *chosen.overrides]
     for option in ("data_root", "out", "seed"):
         value = getattr(chosen, option)
-        if value is not None and value != Path("runs"):
+        if value is not None:
             words += [f"--{option.replace('_', '-')}", str(value)]
     words += [word for option, value in _options(chosen).items() for word in (f"--{option}", str(value))]
     return shlex.join(words)
@@ -193,24 +201,15 @@ def _report(chosen: argparse.Namespace) -> int:
 
 
 def _import(chosen: argparse.Namespace) -> int:
+    from dataclasses import replace
+
     from oltr.foreign.importing import import_files
-    from oltr.run import Request
 
     files = [word for word in chosen.files if "=" not in word or Path(word).is_file()]
     chosen.overrides = [word for word in chosen.files if word not in files] + chosen.overrides
     if not files:
         raise UserError("import: no FILE among the arguments: a checkpoint, or logits as .npz")
-    request = Request(
-        config=chosen.config,
-        overrides=tuple(chosen.overrides),
-        options=_options(chosen),
-        out=chosen.out,
-        data_root=chosen.data_root,
-        device=chosen.device,
-        seed=chosen.seed,
-        fresh=chosen.fresh,
-        command=_command(chosen, ["oltr", "import", *files]),
-    )
+    request = replace(_request(chosen), command=_command(chosen, ["oltr", "import", *files]))
     _print(import_files(request, [Path(word) for word in files]).path, published=chosen.config.suffix == ".py")
     return 0
 

@@ -130,11 +130,12 @@ class _Network(nn.Module):
     def has_idlers(self, images: Tensor, centroids: Tensor | None) -> bool:
         """Whether there are parameters that train and that no output depends on; it leaves no trace."""
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
-        if not trained or not torch.is_grad_enabled():
+        if not trained:
             return False
         kept, state = [buffer.clone() for buffer in self.buffers()], random_state()
-        outputs = [found for found in self(images, centroids) if found.requires_grad]
-        found = torch.autograd.grad([output.sum() for output in outputs], trained, allow_unused=True)
+        with torch.enable_grad():  # a batch in parts begins with a pass without gradients
+            outputs = [found for found in self(images, centroids) if found.requires_grad]
+            found = torch.autograd.grad([output.sum() for output in outputs], trained, allow_unused=True)
         set_random_state(state)
         with torch.no_grad():
             for buffer, value in zip(self.buffers(), kept, strict=True):

@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from oltr import checkpoint, config, interruption, plugins
-from oltr.contracts import Progress, UserError
+from oltr import checkpoint, config
+from oltr.contracts import UserError
+from oltr.epochs import train
 from oltr.experiment import Experiment
 from oltr.folder import RUNS, RunFolder, StaleRunError
 from oltr.foreign.checkpoints import PUBLISHED, pair_state, read_checkpoint
 from oltr.foreign.exporting import export
 from oltr.foreign.imported import as_best
-from oltr.metrics.closed import class_accuracies, group_means
-from oltr.metrics.shots import ShotRule, shot_rule
+from oltr.metrics.shots import shot_rule
 from oltr.parallel import choose_device, device_of_process
 from oltr.processes import ALONE, Processes
-from oltr.provenance import collect
 from oltr.results import report
 from oltr.stage_config import StageConfig
-from oltr.state import TrainingState
-from oltr.training import Batch, EpochEnd, fit
 
 log = logging.getLogger("oltr")
 
@@ -244,88 +239,4 @@ def experiment_of(request: Request, stage: StageConfig) -> Experiment:
         data_root=request.data_root,
         cache_folder=request.cache_folder,
         processes=request.processes,
-    )
-
-
-def train(experiment: Experiment, folder: RunFolder, command: str, *, resumes: bool) -> None:
-    """Train the prepared stage to its end from wherever its folder stands, keeping the best and the last state."""
-    stage, pair, everyone = experiment.config, experiment.pair, experiment.processes
-    facts = collect(stage, experiment.device, experiment.splits.manifest, command)
-    facts["computing"] = experiment.computing.describe()
-    facts["starts_from"] = folder.started_from() if everyone.first else None
-    state = TrainingState(folder=folder, keep=stage.keep, facts=facts)
-    optimizer, settings = experiment.optimizer()
-    sampler, batches, losses = experiment.sampler(), experiment.train_batches(), experiment.losses()
-    rule = shot_rule(**stage.evaluation.shots)
-    if resumes:
-        state.restore(pair, optimizer, sampler, everyone)
-    everyone.agree(pair)
-    if everyone.first:
-        folder.keep_history(state.epochs_done)
-        if stage.epochs == 0:
-            state.offer(pair, -1, 0.0)
-
-    def epoch_batches(progress: Progress) -> Iterable[Batch]:
-        if not everyone.first:
-            torch.manual_seed(checkpoint.seed_of(stage.seed, progress.epoch, everyone.rank))
-        indices = everyone.once(lambda: sampler.indices(progress))  # it may draw from the global generator
-        experiment.computing.demand_shares(min(stage.batch_size, len(indices)))
-        epoch = batches.epoch(indices, epoch=progress.epoch, drop_last=True)
-        total, title = batches.steps(len(indices), drop_last=True), f"epoch {progress.epoch + 1}/{progress.epochs}"
-        for batch in tqdm(epoch, total=total, desc=title, leave=False, disable=None if everyone.first else True):
-            interruption.check()
-            yield batch
-
-    for end in fit(
-        network=pair,
-        forward=experiment.computing.training_forward(pair),
-        losses=losses,
-        optimizer=optimizer,
-        settings=settings,
-        batches=epoch_batches,
-        epochs=stage.epochs,
-        start=state.epochs_done,
-        clip_norm=plugins.SCHEDULES.scalar(stage.clip_norm),
-        split=experiment.computing.split(),
-    ):
-        waited, batches.wait_seconds = batches.wait_seconds, 0.0
-        everyone.agree(pair)
-        val = validate(experiment, rule)
-        if everyone.first:
-            state.offer(pair, end.progress.epoch, val["accuracy"])
-            folder.append(record(end, val, waited, experiment.group_names))
-            state.save(pair, optimizer, sampler, end)
-        log.info("%s", summary(end, val))
-
-
-def validate(experiment: Experiment, rule: ShotRule) -> dict[str, Any]:
-    """Micro accuracy on the validation set, and the accuracy of each shot group."""
-    labels, predictions = experiment.val_predictions()
-    accuracies = class_accuracies(labels, predictions, experiment.splits.num_classes)
-    groups = rule.groups(experiment.splits.train_counts)
-    return {"accuracy": float((labels == predictions).mean()), **group_means(accuracies, groups)}
-
-
-def record(end: EpochEnd, val: Mapping[str, Any], waited: float, groups: Sequence[str]) -> dict[str, Any]:
-    """An epoch as one line of the log."""
-    settings = dict(zip(groups, end.settings, strict=True))
-    return {
-        "epoch": end.progress.epoch,
-        "epochs": end.progress.epochs,
-        "lr": {name: values["lr"] for name, values in settings.items() if "lr" in values},
-        "settings": settings,
-        "loss": end.losses,
-        "val": val,
-        "images": end.images,
-        "seconds": round(end.seconds, 3),
-        "wait_seconds": round(waited, 3),
-    }
-
-
-def summary(end: EpochEnd, val: Mapping[str, Any]) -> str:
-    groups = ", ".join(f"{name} {val[name]:.3f}" for name in ("many", "medium", "few") if val[name] is not None)
-    rate = end.images / max(end.seconds, 1e-9)
-    return (
-        f"epoch {end.progress.epoch + 1}/{end.progress.epochs}: loss {end.losses['total']:.4f}, "
-        f"val accuracy {val['accuracy']:.3f} ({groups}), {rate:.0f} images/s"
     )

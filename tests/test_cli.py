@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from oltr import config, run
+from oltr import config, epochs, run
 from oltr.cli import main, main_run
 from oltr.plain_data import read_yaml
 
@@ -426,7 +426,7 @@ def test_a_folder_that_cannot_be_written_is_told(place: Path, fails: Fails, monk
 
 
 def test_an_interrupted_run_says_how_to_go_on(place: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch) -> None:
-    real, validated = run.validate, []
+    real, validated = epochs.validate, []
 
     def interrupted(*arguments: Any) -> Any:
         validated.append(1)
@@ -434,8 +434,8 @@ def test_an_interrupted_run_says_how_to_go_on(place: Path, fails: Fails, monkeyp
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(run, "validate", interrupted)
+    monkeypatch.setattr(epochs, "validate", interrupted)
     told = fails(*S1, *ON_A_CPU, code=130, progress=True)
     assert told == "oltr: interrupted; --resume goes on from the last epoch that ended"
-    monkeypatch.setattr(run, "validate", real)
+    monkeypatch.setattr(epochs, "validate", real)
     assert main([*S1, *ON_A_CPU, "--resume"]) == 0

@@ -182,6 +182,10 @@ def test_parts_of_others_work_as_in_one_process(
     assert "find_unused_parameters" not in stderr
     run_stage(request_for("stage_1", *words, out="one"))
     assert_same_run(folder_of(tmp_path, "stage_1", "one"), folder_of(tmp_path, "stage_1", "several"))
+    parts = [*words, "compute.accumulate=2", "losses=[{name: cross_entropy, class_weights: balanced}]"]
+    finish(torchrun(2, "stage_1", *parts, out="several_in_parts"))
+    run_stage(request_for("stage_1", *parts, out="one_in_parts"))
+    assert_same_run(*(folder_of(tmp_path, "stage_1", out) for out in ("one_in_parts", "several_in_parts")))
 
 
 def test_processes_that_see_other_data_are_refused(torchrun: Start, tmp_path: Path) -> None:

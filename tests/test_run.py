@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from oltr import checkpoint, run
+from oltr import checkpoint, epochs, run
 from oltr import results as results_of
 from oltr.contracts import RunError, UserError
 from oltr.folder import RunFolder, StaleRunError
@@ -86,7 +86,7 @@ def test_a_run_cut_anywhere_ends_with_the_same_weights_and_metrics(
     whole = run_stage(request_for(name, "epochs=3", out="whole"))
     if name == "stage_2":
         run_stage(request_for("stage_1", out="cut"))
-    real, calls = run.validate, []
+    real, calls = epochs.validate, []
 
     def killed(*arguments: Any) -> Any:
         calls.append(1)
@@ -94,10 +94,10 @@ def test_a_run_cut_anywhere_ends_with_the_same_weights_and_metrics(
             raise KeyboardInterrupt  # epoch `at` is trained and lost
         return real(*arguments)
 
-    monkeypatch.setattr(run, "validate", killed)
+    monkeypatch.setattr(epochs, "validate", killed)
     with pytest.raises(KeyboardInterrupt):
         run_stage(request_for(name, "epochs=3", out="cut"))
-    monkeypatch.setattr(run, "validate", real)
+    monkeypatch.setattr(epochs, "validate", real)
     torch.rand(7)  # whatever a new process would have drawn
     with pytest.raises(UserError, match="--resume goes on with it, --fresh runs it anew"):
         run_stage(request_for(name, "epochs=3", out="cut"))
