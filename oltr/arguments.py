@@ -53,6 +53,9 @@ def parser() -> Parser:
     _named(again, "report").add_argument(
         "runs", nargs="+", type=Path, metavar="RUN", help="a run's folder (…/seed_0), or its test or test_open"
     )
+    again.add_argument("--scorers", metavar="A,B,…", help="score them with these, or with `all`, instead of their own")
+    again.add_argument("--html", type=Path, metavar="FILE", help="also write one page that compares the runs")
+    _add_bench(commands.add_parser("bench", help="run a suite of methods and seeds, and compare them"))
     _add_import(commands.add_parser("import", help="make a run of another program's checkpoint or logits"))
     _add_export(commands.add_parser("export", help="write a run's best weights as the published code does"))
     old = _named(commands.add_parser("convert", help="write a published Python config as YAML"), "convert")
@@ -81,6 +84,22 @@ def add_run(run: Parser) -> Parser:
     how.add_argument("--resume", action="store_true", help="go on with a run that did not end")
     how.add_argument("--fresh", action="store_true", help="run anew and remove the earlier result")
     return run
+
+
+def _add_bench(bench: Parser) -> None:
+    _named(bench, "bench").add_argument(
+        "suite", type=Path, metavar="SUITE.yaml", help="such as config/suites/glyphs.yaml"
+    )
+    bench.add_argument("--out", type=Path, help="where runs and results are written (default: runs/SUITE)")
+    bench.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs side by side (default: 1)")
+    bench.add_argument("--seeds", type=_seed, nargs="+", metavar="SEED", help="instead of the suite's")
+    bench.add_argument("--only", nargs="+", metavar="METHOD", help="these methods of the suite alone")
+    bench.add_argument("--data-root", type=Path, help="the folder under which the data lie")
+    bench.add_argument("--device", default="auto", help="cpu, cuda, cuda:1 or auto (default)")
+    bench.add_argument("--markdown", type=Path, metavar="FILE.md", help="also write all tables and tests as Markdown")
+    bench.add_argument("--latex", type=Path, metavar="FILE.tex", help="also write the tables as LaTeX")
+    bench.add_argument("--html", type=Path, metavar="FILE.html", help="the report's place (default: OUT/report.html)")
+    bench.add_argument("--dry-run", action="store_true", help="only list the runs, and which of them are done")
 
 
 def _add_import(imported: Parser) -> None:
@@ -141,6 +160,12 @@ def _add_config(chosen: Parser) -> None:
 def _seed(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"a whole number from 0 on, not {text!r}")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text!r}")
     return int(text)
 
 

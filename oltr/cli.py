@@ -51,7 +51,7 @@ def _guarded(chosen: argparse.Namespace) -> int:
     except RunError as error:
         return _fail(error, 1)
     except KeyboardInterrupt:
-        hint = "; --resume goes on from the last epoch that ended" if chosen.command == "run" else ""
+        hint = HINTS.get(chosen.command, "")
         return _fail(f"interrupted{hint}", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read stdout has seen enough
@@ -111,7 +111,7 @@ def _print(folder: Path, *, published: bool) -> None:
     print(_table([folder / "report.json"]), end="")
     if published:
         print(published_summary(json.loads((folder / "report.json").read_text(encoding="utf-8"))), end="")
-    print(f"report: {folder / 'report.md'}")
+    print(f"report: {folder / 'report.html'}")
 
 
 def _request(chosen: argparse.Namespace) -> Request:
@@ -192,12 +192,26 @@ def _plugins(chosen: argparse.Namespace) -> int:
 
 
 def _report(chosen: argparse.Namespace) -> int:
-    from oltr.results import report_again
+    from tqdm import tqdm
 
-    for run in chosen.runs:
-        report_again(run)
+    from oltr.results import compare_on_a_page, every_scorer, report_again
+
+    scorers = None
+    if chosen.scorers is not None:
+        scorers = every_scorer() if chosen.scorers == "all" else [name for name in chosen.scorers.split(",") if name]
+    for run in tqdm(chosen.runs, desc="runs", leave=False, disable=None):
+        report_again(run, scorers)
     print(_table([run / "report.json" for run in chosen.runs]), end="")
+    if chosen.html is not None:
+        compare_on_a_page(chosen.runs, chosen.html)
+        print(f"page: {chosen.html}")
     return 0
+
+
+def _bench(chosen: argparse.Namespace) -> int:
+    from oltr.bench.command import run_suite_command
+
+    return run_suite_command(chosen)
 
 
 def _import(chosen: argparse.Namespace) -> int:
@@ -257,12 +271,16 @@ def _table(paths: Sequence[Path]) -> str:
     return text + "".join(f"{note}\n" for note in notes)
 
 
+HINTS = {"run": "; --resume goes on from the last epoch that ended", "bench": "; the same command goes on"}
+"""What to do after an interruption."""
+
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "run": _run,
     "check": _check,
     "show": _show,
     "plugins": _plugins,
     "report": _report,
+    "bench": _bench,
     "import": _import,
     "export": _export,
     "convert": _convert,

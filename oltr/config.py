@@ -24,6 +24,8 @@ from oltr.stage_config import (
 )
 
 KEEP = ("best", "last")
+REPLACED = ("acceptance", "fixed")
+"""Keys of earlier configs in whose place threshold rules stand."""
 PRECISIONS = ("auto", "float32", "bfloat16")
 SHARED_WITH_PREDECESSOR = ("data", "cache", "test_transform", "workers")
 """Overrides of these reach the stages that a stage starts from: all of a chain see the same images."""
@@ -114,6 +116,8 @@ def parse(plain: Mapping[str, Any], place: str) -> StageConfig:
         low = 1 if key == "batch_size" else 0
         if key in values and (not _is_int(values[key]) or values[key] < low):
             raise ConfigError(f"{place}: {key}: a whole number from {low} on, not {values[key]!r}")
+    if not isinstance(values.get("test_selected", False), bool):
+        raise ConfigError(f"{place}: test_selected: true or false, not {values['test_selected']!r}")
     if values.get("keep", KEEP[0]) not in KEEP:
         raise ConfigError(f"{place}: keep: {values['keep']!r}{nearest(str(values['keep']), KEEP)}")
     for key, what in (("init_from", "a config beside this one, or a file of weights"), ("initial_weights", "a file")):
@@ -150,6 +154,13 @@ def check(config: StageConfig, place: str) -> None:
         _check_memory(part, loss, config, f"{place}: losses.{index}")
     for index, scorer in enumerate(config.evaluation.scorers):
         _check_part(plugins.SCORERS, scorer, f"{place}: evaluation.scorers.{index}")
+    for index, threshold in enumerate(config.evaluation.thresholds):
+        _check_part(plugins.THRESHOLDS, threshold, f"{place}: evaluation.thresholds.{index}")
+        meant = threshold.options.get("scorer")
+        names = [scorer.name for scorer in config.evaluation.scorers]
+        if meant is not None and meant not in names:
+            told = f"{meant!r} is none of this config's scorers{nearest(str(meant), names)}"
+            raise ConfigError(f"{place}: evaluation.thresholds.{index}.scorer: {told}")
     _check_memory(plugins.CLASSIFIERS.load(config.classifier.name), config.classifier, config, f"{place}: classifier")
     _check_scalar(config.clip_norm, f"{place}: clip_norm")
     readers = [plugins.LOSSES.load(loss.name) for loss in config.losses]
@@ -260,24 +271,21 @@ def _compute(value: Any, place: str) -> ComputeConfig:
 
 
 def _evaluation(value: Any, place: str) -> EvaluationConfig:
+    for key in REPLACED:
+        if isinstance(value, Mapping) and key in value:
+            raise ConfigError(f"{place}.{key}: threshold rules are parts now: list them in {place}.thresholds")
     _known(value, EvaluationConfig, place)
     values = dict(value)
-    scorers = values.get("scorers", ())
-    if not isinstance(scorers, list | tuple):
-        raise ConfigError(f"{place}.scorers: a list of scorers, not {scorers!r}")
-    values["scorers"] = tuple(_part(item, f"{place}.scorers.{index}", Part) for index, item in enumerate(scorers))
-    names = _once(values["scorers"], f"{place}.scorers", "scores")
-    acceptance = values.get("acceptance", 0.95)
-    if not _is_number(acceptance) or not 0 < acceptance <= 1:
-        raise ConfigError(f"{place}.acceptance: a share above 0 and up to 1, not {acceptance!r}")
-    for key in ("shots", "fixed"):
-        if not isinstance(values.get(key, {}), Mapping):
-            raise ConfigError(f"{place}.{key}: a mapping, not {values[key]!r}")
-    for scorer, confidence in values.get("fixed", {}).items():
-        if scorer not in names:
-            raise ConfigError(f"{place}.fixed: {scorer!r} is none of this config's scorers{nearest(scorer, names)}")
-        if not _is_number(confidence) or not 0 <= confidence <= 1:
-            raise ConfigError(f"{place}.fixed.{scorer}: a confidence from 0 to 1, not {confidence!r}")
+    for key in ("scorers", "thresholds"):
+        listed = values.get(key, ())
+        if not isinstance(listed, list | tuple):
+            raise ConfigError(f"{place}.{key}: a list of {key}, not {listed!r}")
+        values[key] = tuple(_part(item, f"{place}.{key}.{index}", Part) for index, item in enumerate(listed))
+    _once(values["scorers"], f"{place}.scorers", "scores")
+    if not isinstance(values.get("shots", {}), Mapping):
+        raise ConfigError(f"{place}.shots: a mapping, not {values['shots']!r}")
+    if values.get("train") is not None and not isinstance(values["train"], bool):
+        raise ConfigError(f"{place}.train: true, false or null, not {values['train']!r}")
     size = values.get("batch_size", 1)
     if not _is_int(size) or size < 1:
         raise ConfigError(f"{place}.batch_size: a whole number from 1 on, not {size!r}")

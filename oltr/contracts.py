@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Union
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
 OPEN = -1
@@ -88,10 +90,77 @@ class Loss(Protocol):
     def __call__(self, outputs: Outputs, target: Tensor, progress: Progress) -> Tensor: ...
 
 
+class Head(NamedTuple):
+    """The last layer of a network, as far as it is linear: logits = features @ weight.T + bias."""
+
+    weight: Tensor  # [C, E]
+    bias: Tensor  # [C]
+
+
 class Scorer(Protocol):
-    """How unlike any known class each sample looks, [B]: higher is more unknown."""
+    """How unlike any known class each sample looks, [B]: higher is more unknown.
+
+    What else it needs of the stored predictions, a scorer says by attributes, and is left out, with the reason, where
+    that is not there: ``needs_centroids = True`` for ``outputs.centroids``, ``needs_head = True`` for the last layer:
+    then ``outputs.features`` are what that layer acts on. One that has a method ``fit(known: Known) -> None`` is fitted
+    once before it scores, and says ``needs_train = True`` or ``needs_val = True`` for the sets it reads there.
+    """
 
     def __call__(self, outputs: Outputs) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a scorer may be fitted on: images of known classes, none of them of the test set, and the network's head."""
+
+    train: Callable[[], Iterator[tuple[Outputs, Tensor]]]
+    """Outputs and labels of the training images, as the test transform shows them, block by block; anew each call."""
+    val: Callable[[], Iterator[tuple[Outputs, Tensor]]]
+    """The same of the validation images."""
+    centroids: Tensor | None = None  # [C, D]
+    head: Head | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """What a threshold rule sees of one scorer: images that are not of the test set."""
+
+    scorer: str
+    """Its name in the config."""
+    scores: NDArray[np.floating[Any]]  # [N], of the known validation images; empty without any
+    labels: NDArray[np.int64]  # [N]
+    predictions: NDArray[np.int64]  # [N]
+    open_scores: NDArray[np.floating[Any]] | None  # [M], of the open validation set, where there is one
+    train_counts: NDArray[np.int64]  # [C]
+    groups: Mapping[str, NDArray[np.bool_]]
+    """Shot groups: a mask over the classes, [C], by name."""
+
+
+class Threshold(Protocol):
+    """A rule that says from which score on an image is rejected; it never sees the test set."""
+
+    label: str
+    """A short name for it in reports, options included, such as known_acceptance_0.95."""
+    rule: str
+    """What it does, in words, for people."""
+
+    def __call__(self, held_out: HeldOut) -> float | NDArray[np.float64] | None:
+        """The threshold, or one for each predicted class, [C]; an image that scores above it is rejected.
+
+        None where the rule is not meant for this scorer; UserError where it lacks what it is set on.
+        """
+        ...
+
+
+class NetworkScorer(Protocol):
+    """A scorer that has to run the network itself, as one that needs the gradient at the image does.
+
+    It says ``needs_network = True``. Its scores are computed while the predictions are made, and stored with them.
+    """
+
+    def score(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        """One number an image, [B]: higher is more unknown. ``images`` are the network's input [B, 3, H, W]."""
+        ...
 
 
 class Transform(Protocol):

@@ -22,12 +22,23 @@ from oltr.training import Batch, EpochEnd, fit
 log = logging.getLogger("oltr")
 
 
-def train(experiment: Experiment, folder: RunFolder, command: str, *, resumes: bool) -> None:
-    """Train the prepared stage to its end from wherever its folder stands, keeping the best and the last state."""
+def train(
+    experiment: Experiment,
+    folder: RunFolder,
+    command: str,
+    *,
+    resumes: bool,
+    before: Mapping[str, Any] | None = None,
+) -> None:
+    """Train the prepared stage to its end from wherever its folder stands, keeping the best and the last state.
+
+    ``before`` is what the run that it starts from tells of itself, for the provenance.
+    """
     stage, pair, everyone = experiment.config, experiment.pair, experiment.processes
     facts = collect(stage, experiment.device, experiment.splits.manifest, command)
     facts["computing"] = experiment.computing.describe()
     facts["starts_from"] = folder.started_from() if everyone.first else None
+    facts["before"] = before
     state = TrainingState(folder=folder, keep=stage.keep, facts=facts)
     optimizer, settings = experiment.optimizer()
     sampler, batches, losses = experiment.sampler(), experiment.train_batches(), experiment.losses()

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oltr.contracts import OPEN, Scorer, UserError
+from oltr.contracts import Scorer, Threshold, UserError
+from oltr.curves import plain
+from oltr.metrics.calibration import calibration
 from oltr.metrics.closed import class_f1, closed_set, group_confusion
-from oltr.metrics.inputs import Groups, class_count, ratio
-from oltr.metrics.open_set import at_threshold
-from oltr.metrics.ranking import auroc, ranking
+from oltr.metrics.inputs import Groups, ratio
 from oltr.metrics.shots import ShotRule
-from oltr.metrics.thresholds import fixed as fixed_threshold
-from oltr.metrics.thresholds import known_acceptance, rejected
-from oltr.predictions import Predictions
-from oltr.report.curves import curves, plain
-from oltr.scoring import Scored, score_part, usable
+from oltr.metrics.thresholds import rejected
+from oltr.predictions import PARTS, Predictions
+from oltr.rejection import Rejection
+from oltr.scoring import Scored, score
+from oltr.selection import selected_on_test
 
-SCHEMA = 1
+SCHEMA = 2
+
+SCORED = ("test", "open", "val", "open_val", "far")
 
 NO_OPEN_SET = (
     "There are no predictions for an open set (a data set need not have one), so nothing here is about rejection."
@@ -38,95 +39,56 @@ def evaluate(
     *,
     scorers: Mapping[str, Scorer],
     rule: ShotRule,
-    acceptance: float = 0.95,
-    fixed: Mapping[str, float] | None = None,
+    thresholds: Sequence[Threshold] = (),
     run: Mapping[str, Any] | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """The report of one run, plain data for JSON (docs/report.md); the first of ``scorers`` is the one in the headline.
 
-    Images are rejected at ``acceptance`` of the known validation images and, where ``fixed`` names a scorer, also at
-    that confidence. A scorer that needs features or centroids is skipped, with the reason, where the store has none.
+    Images are rejected by each of ``thresholds``. A scorer that cannot be used with this store is skipped, with the
+    reason; ``options`` are those of scorers that ran with the network, by name. ``run`` is what the run says of itself;
+    where it says ``test_selected``, or validation images are test images, the report does.
     """
     test, val, unknown = (predictions.part(name) for name in ("test", "val", "open"))
     if test is None:
         raise UserError(f"{predictions.path}: no predictions of the test set; run --test_open to make them")
-    confidences = _confidences(fixed or {}, scorers)
     groups = rule.groups(predictions.train_counts)
-    runnable, skipped = usable(scorers, predictions) if unknown is not None else ({}, {})
-    tested = score_part(test, runnable)
+    scoring = score(
+        predictions,
+        scorers if unknown is not None else {},
+        SCORED if unknown is not None else ("test",),
+        options,
+    )
     opened: dict[str, Any] | None = None
+    unset: dict[str, str] = {}
     if unknown is not None:
-        parts = (score_part(val, runnable) if val is not None else None, tested, score_part(unknown, runnable))
+        rejection = Rejection(
+            parts=scoring.parts, groups=groups, train_counts=predictions.train_counts, thresholds=thresholds
+        )
         opened = {
-            name: skipped.get(name)
-            or _open_set(name, *parts, groups=groups, acceptance=acceptance, confidence=confidences.get(name))
+            name: {"skipped": scoring.skipped[name]} if name in scoring.skipped else rejection.entry(name, unset)
             for name in scorers
         }
+    tested, logits = scoring.parts["test"], test.logits
     return {
         "schema": SCHEMA,
-        "run": dict(run or {}),
+        "run": {**(run or {}), **selected_on_test(predictions, run or {})},
         "provenance": predictions.provenance,
         "data": _data(predictions, rule, groups),
-        "closed": closed_set(test.logits, test.labels, groups),
+        "closed": closed_set(logits, test.labels, groups),
+        "calibration": calibration(logits, test.labels, groups),
         "validation": None if val is None else closed_set(val.logits, val.labels, groups),
         "confusion": group_confusion(tested.labels, tested.predictions, groups),
         "open": opened,
         "open_note": NO_OPEN_SET if opened is None else NO_VALIDATION if val is None else None,
-        "classes": _classes(predictions, tested, groups, _headline_threshold(opened)),
-    }
-
-
-def _confidences(fixed: Mapping[str, float], scorers: Mapping[str, Scorer]) -> Mapping[str, float]:
-    for name in fixed:
-        if name not in scorers:
-            near = get_close_matches(name, scorers, n=1) or [*scorers, "none"]
-            raise UserError(f"a fixed threshold is given for scorer {name!r}, which is not evaluated; {near[0]!r} is")
-    return fixed
-
-
-def _open_set(
-    name: str,
-    val: Scored | None,
-    test: Scored,
-    unknown: Scored,
-    *,
-    groups: Groups,
-    acceptance: float,
-    confidence: float | None,
-) -> dict[str, Any]:
-    """Everything about one scorer: ranking, operating points, each shot group against the open set, curves."""
-    labels = np.concatenate([test.labels, unknown.labels])
-    predictions = np.concatenate([test.predictions, unknown.predictions])
-    known, open_ = test.scores[name], unknown.scores[name]
-    scores = np.concatenate([known, open_])
-    points: dict[str, Any] = {}
-    if val is not None and len(val.labels):
-        points[f"known_acceptance_{acceptance:g}"] = {
-            "rule": f"{acceptance * 100:.4g} % of the known validation images accepted",
-            "threshold": known_acceptance(val.scores[name], rate=acceptance),
-        }
-    if confidence is not None:
-        points[f"fixed_{confidence:g}"] = {
-            "rule": f"rejected below a confidence of {confidence:g}",
-            "threshold": fixed_threshold(confidence),
-        }
-    for point in points.values():
-        away = rejected(scores, point["threshold"])
-        point.update(at_threshold(predictions, labels, away, groups))
-        point["confusion"] = group_confusion(labels, np.where(away, OPEN, predictions), groups)
-    images = {group: np.append(mask, False)[labels] for group, mask in groups.items()}
-    common = labels != OPEN
-    kinds = {"known": common, "common": common & ~images["few"], "few": images["few"], "open": ~common}
-    return {
-        "ranking": ranking(known, test.predictions == test.labels, open_),
-        "tail": {group: auroc(scores[mask], open_) for group, mask in images.items()},
-        "operating_points": points,
-        "curves": curves(predictions, labels, scores, num_classes=class_count(groups), kinds=kinds),
+        "thresholds_skipped": unset,
+        "classes": _classes(predictions, tested, groups, _headline(opened)),
     }
 
 
 def _data(predictions: Predictions, rule: ShotRule, groups: Groups) -> dict[str, Any]:
-    sizes = {name: None if (part := predictions.part(name)) is None else len(part) for name in ("val", "test", "open")}
+    parts = {name: predictions.part(name) for name in PARTS if name != "fit"}
+    sizes = {name: None if part is None else len(part) for name, part in parts.items()}
     return {
         "images": {"train": int(predictions.train_counts.sum()), **sizes},
         "classes": predictions.num_classes,
@@ -137,16 +99,16 @@ def _data(predictions: Predictions, rule: ShotRule, groups: Groups) -> dict[str,
     }
 
 
-def _headline_threshold(opened: Mapping[str, Any] | None) -> tuple[str, float] | None:
+def _headline(opened: Mapping[str, Any] | None) -> tuple[str, float | NDArray[np.float64]] | None:
     """The first scorer that has an operating point, and the threshold of its first one."""
     for name, entry in (opened or {}).items():
         for point in entry.get("operating_points", {}).values():
-            return name, point["threshold"]
+            return name, np.array(point["class_thresholds"]) if point["threshold"] is None else point["threshold"]
     return None
 
 
 def _classes(
-    predictions: Predictions, test: Scored, groups: Groups, headline: tuple[str, float] | None
+    predictions: Predictions, test: Scored, groups: Groups, headline: tuple[str, float | NDArray[np.float64]] | None
 ) -> list[dict[str, Any]]:
     """One row a class; the share accepted is that at the headline's threshold, None without one."""
     count = predictions.num_classes
@@ -160,7 +122,8 @@ def _classes(
     accepted = np.full(count, np.nan)
     if headline is not None:
         name, threshold = headline
-        accepted = ratio(per_class(test.labels[~rejected(test.scores[name], threshold)]), actual)
+        away = rejected(test.scores[name], threshold, test.predictions)
+        accepted = ratio(per_class(test.labels[~away]), actual)
     shots = {int(index): group for group, mask in groups.items() for index in np.flatnonzero(mask)}
     columns = {
         "name": predictions.class_names,

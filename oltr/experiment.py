@@ -15,7 +15,19 @@ from torch import Tensor
 
 from oltr import plugins
 from oltr.computing import Computing
-from oltr.contracts import Outputs, Progress, Sampler, Scalar, Scorer, Start, Transform, UserError, at
+from oltr.contracts import (
+    NetworkScorer,
+    Outputs,
+    Progress,
+    Sampler,
+    Scalar,
+    Scorer,
+    Start,
+    Threshold,
+    Transform,
+    UserError,
+    at,
+)
 from oltr.data.batches import Batches
 from oltr.data.cache import cached
 from oltr.data.split import ImageSet, Splits
@@ -184,6 +196,7 @@ class Experiment:
     def rehearse(self) -> None:
         """Build everything that the run will build: what the user got wrong shows before anything is done."""
         shot_rule(**self.config.evaluation.shots).groups(self.splits.train_counts)
+        thresholds_of(self.config)
         self.optimizer()
         self.losses()
         self.sampler()
@@ -212,6 +225,10 @@ class Experiment:
     def passes(self, images: ImageSet, what: str) -> Iterator[tuple[Outputs, Tensor, Tensor]]:
         """Outputs, labels and indices of one pass in order, without gradients and with the network at rest."""
         return self.inference.outputs(self.test_batches(images), images.labels, what)
+
+    def network_scores(self, images: ImageSet, scorer: NetworkScorer, what: str) -> Tensor:
+        """What a scorer that runs the network gives each image, [N], in order."""
+        return self.inference.scores(self.test_batches(images), len(images.labels), scorer, what)
 
     def val_predictions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Labels and predicted classes of the validation set."""
@@ -246,6 +263,18 @@ def scorers_of(config: StageConfig, num_classes: int, train_counts: NDArray[np.i
         )
         for scorer in config.evaluation.scorers
     }
+
+
+def thresholds_of(config: StageConfig) -> list[Threshold]:
+    """The config's threshold rules; UserError where two of them have one label."""
+    rules: list[Threshold] = [
+        plugins.THRESHOLDS.build(threshold.name, threshold.options) for threshold in config.evaluation.thresholds
+    ]
+    labels = [rule.label for rule in rules]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise UserError(f"evaluation.thresholds: two rules are called {label!r}: reports tell them apart by that")
+    return rules
 
 
 def _scalars(settings: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -31,7 +31,7 @@ WITHOUT_EFFECT = ("workers", "compute.channels_last", "compute.compile")
 """Keys of a config that change how fast a result comes, not what it is, but for rounding."""
 
 WRITTEN = (
-    *("report.json", "report.md", *CAPTIONS, "predictions.h5", "logits_close.npz", "logits_open.npz"),
+    *("report.json", "report.md", "report.html", *CAPTIONS, "predictions.h5", "logits_close.npz", "logits_open.npz"),
     *("last.pt", "best.pt", "log.jsonl", "origin.json", "config.yaml"),
 )
 """Every file that a run writes, in the order in which a new run removes them."""
@@ -127,14 +127,34 @@ class RunFolder:
 
         ``read`` makes the stored config comparable: it adds the defaults of keys that are newer than the run.
         """
+        kept = self._differences(plain, besides, read)
+        if kept:
+            raise StaleRunError(f"{self.path} was run with another config ({'; '.join(kept)}): {remedy}")
+
+    def same(self, plain: Mapping[str, Any], *, read: Callable[[Any], Any] = dict) -> bool:
+        """Whether the folder was made with this config, evaluation and all."""
+        return not self._differences(plain, (), read)
+
+    def _differences(self, plain: Mapping[str, Any], besides: tuple[str, ...], read: Callable[[Any], Any]) -> list[str]:
         stored = _through_yaml(read(_read(self.config)))
-        kept = [
+        return [
             line
             for line in differences(stored, _through_yaml(plain))
             if not any((line.partition(":")[0] + ".").startswith(f"{key}.") for key in WITHOUT_EFFECT + besides)
         ]
-        if kept:
-            raise StaleRunError(f"{self.path} was run with another config ({'; '.join(kept)}): {remedy}")
+
+    def write_config(self, plain: Mapping[str, Any]) -> None:
+        write_bytes(self.config, write_yaml(plain).encode())
+
+    def told(self) -> dict[str, Any]:
+        """What a stage that starts from this finished run should know of it: images seen up to it, and its choices."""
+        try:
+            report = json.loads(self.report.read_text(encoding="utf-8"))
+            run, before = report["run"], report["provenance"].get("before") or {}
+            seen = None if run["images_seen"] is None else run["images_seen"] + before.get("images_seen", 0)
+            return {"run": self.name, "images_seen": seen, "test_selected": run.get("test_selected", False)}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {"run": self.name}
 
     def demand_source(self, data: str | None, origin: Mapping[str, str] | None) -> None:
         """Raise StaleRunError where the run saw other data or started from other weights."""
@@ -190,7 +210,7 @@ class RunFolder:
             if place != self.path and place.is_dir() and not any(place.iterdir()):
                 place.rmdir()
         write_bytes(self.origin, json.dumps({"starts_from": origin, "data": data}).encode())
-        write_bytes(self.config, write_yaml(plain).encode())
+        self.write_config(plain)
 
     def _noted(self) -> dict[str, Any]:
         try:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,13 +14,15 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr import interruption
-from oltr.contracts import Outputs
+from oltr.contracts import NetworkScorer, Outputs
 from oltr.data.batches import Batches
 from oltr.networks.class_means import class_means
 from oltr.networks.pair import NetworkPair
 from oltr.parallel import forward_on
 from oltr.processes import Processes
 from oltr.training import Batch
+
+Given = TypeVar("Given")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,20 +43,39 @@ class Inference:
         self, batches: Batches, labels: NDArray[np.int64], what: str
     ) -> Iterator[tuple[Outputs, Tensor, Tensor]]:
         """Outputs, labels and indices, batch by batch; ``what`` is the title of the bar."""
+        known, forward = torch.as_tensor(labels), forward_on(self.pair, self.device)
+        with torch.inference_mode():
+            for indices, outputs in self._rounds(batches, len(labels), what, forward, self._gathered):
+                yield outputs, known[indices].to(self.device), indices
+
+    def scores(self, batches: Batches, count: int, scorer: NetworkScorer, what: str) -> Tensor:
+        """What a scorer that runs the network gives each of ``count`` images, [N]; the network learns nothing of it."""
+        scored = partial(scorer.score, forward_on(self.pair, self.device))
+        with torch.no_grad():  # a scorer may turn gradients on, which inference_mode would not let it
+            rounds = self._rounds(batches, count, what, scored, self._gathered_scores)
+            return torch.cat([torch.empty(0), *(scores.cpu() for _, scores in rounds)])
+
+    def _rounds(
+        self,
+        batches: Batches,
+        count: int,
+        what: str,
+        work: Callable[[Tensor], Given],
+        gathered: Callable[[Given | None], list[Given]],
+    ) -> Iterator[tuple[Tensor, Given]]:
+        """Indices of each batch in order, and what some process made of it."""
         self.pair.eval()
-        everyone, known = self.processes, torch.as_tensor(labels)
-        order = torch.split(torch.arange(len(labels)), batches.batch_size)
+        everyone = self.processes
+        order = torch.split(torch.arange(count), batches.batch_size)
         mine = torch.cat([torch.empty(0, dtype=torch.int64), *order[everyone.rank :: everyone.count]])
         steps = (everyone.rank, everyone.count)
-        with torch.inference_mode():
-            found = self._own(batches.epoch(mine, epoch=0, drop_last=False, steps=steps))
-            bar = tqdm(total=len(order), desc=what, leave=False, disable=None if everyone.first else True)
-            with bar:
-                for start in range(0, len(order), everyone.count):
-                    together = self._gathered(next(found, None))
-                    for indices, outputs in zip(order[start : start + everyone.count], together, strict=False):
-                        yield outputs, known[indices].to(self.device), indices
-                        bar.update()
+        found = self._own(batches.epoch(mine, epoch=0, drop_last=False, steps=steps), work)
+        with tqdm(total=len(order), desc=what, leave=False, disable=None if everyone.first else True) as bar:
+            for start in range(0, len(order), everyone.count):
+                together = gathered(next(found, None))
+                for indices, given in zip(order[start : start + everyone.count], together, strict=False):
+                    yield indices, given
+                    bar.update()
 
     def class_means(self, batches: Batches, labels: NDArray[np.int64]) -> Tensor:
         """The mean feature of each class, [C, D]."""
@@ -64,11 +87,10 @@ class Inference:
         found = [outputs.logits.argmax(1).cpu() for outputs, _, _ in self.outputs(batches, labels, what)]
         return np.asarray(torch.cat(found).numpy(), dtype=np.int64)
 
-    def _own(self, batches: Iterator[Batch]) -> Iterator[Outputs]:
-        forward = forward_on(self.pair, self.device)
+    def _own(self, batches: Iterator[Batch], work: Callable[[Tensor], Given]) -> Iterator[Given]:
         for inputs, _, _ in batches:
             interruption.check()
-            yield forward(inputs)
+            yield work(inputs)
 
     def _gathered(self, mine: Outputs | None) -> list[Outputs]:
         """The outputs of each process for its own batch, which the last in a round may lack."""
@@ -78,3 +100,9 @@ class Inference:
         empty = torch.empty(0, sum(self.widths), device=self.device)
         rows = empty if mine is None else torch.cat([mine.features, mine.logits], dim=1)
         return [self.pair.outputs(block[:, :width], block[:, width:]) for block in self.processes.gather(rows)]
+
+    def _gathered_scores(self, mine: Tensor | None) -> list[Tensor]:
+        if self.processes.count == 1:
+            return [] if mine is None else [mine]
+        rows = torch.empty(0, 1, device=self.device) if mine is None else mine.float().unsqueeze(1)
+        return [block.squeeze(1) for block in self.processes.gather(rows)]

@@ -151,7 +151,10 @@ def _below(logs: Path | None, weights: Any) -> Any:
 def _evaluation(training: Keys) -> dict[str, Any]:
     return {
         "scorers": ["msp", "max_logit", "energy", "entropy"],
-        "fixed": {"msp": training.number("open_threshold")},
+        "thresholds": [
+            {"name": "known_acceptance", "rate": 0.95},
+            {"name": "fixed", "scorer": "msp", "confidence": training.number("open_threshold")},
+        ],
         "shots": {"rule": "oltr"},
         "batch_size": training.whole("batch_size", low=1),
     }

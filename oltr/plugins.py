@@ -196,6 +196,7 @@ LOSSES = Kind("oltr.losses", given=("feature_dim", "num_classes", "train_counts"
 OPTIMIZERS = Kind("oltr.optimizers", given=("params",), scalars=SCHEDULES, scheduled=True)
 STAGES = Kind("oltr.stages", scalars=SCHEDULES)
 SCORERS = Kind("oltr.scorers", given=("num_classes", "train_counts"), scalars=SCHEDULES)
+THRESHOLDS = Kind("oltr.thresholds", scalars=SCHEDULES)
 
 KINDS = (
     DATASETS,
@@ -208,4 +209,5 @@ KINDS = (
     SCHEDULES,
     OPTIMIZERS,
     SCORERS,
+    THRESHOLDS,
 )

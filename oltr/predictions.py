@@ -1,14 +1,16 @@
 """The prediction store: what a trained network says of every image, in one HDF5 file (`predictions.h5`).
 
 Everything that is reported is computed from it, without the network. It holds the parts ``val``, ``test`` and, where
-there is an open set, ``open``: logits [N, C] and features [N, D] as float32, labels [N] as int64, ids [N] as text. A
-store of another program's logits has no features (D is 0) and no ``val``.
+the benchmark has them, ``open``, ``far`` and ``open_val``; ``fit``, the training images, where scorers are fitted on
+them. Each has logits [N, C] and features [N, D] as float32, labels [N] as int64, ids [N] as text; where the last layer
+acts on something else than the features, that too, as ``penultimate`` [N, E]. A store of another program's logits has
+no features (D is 0) and no ``val``.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,12 +20,18 @@ import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from oltr.atomic import replacing
-from oltr.contracts import Outputs, UserError
+from oltr.contracts import Head, Outputs, UserError
 
-PARTS = ("val", "test", "open")
+PARTS = ("fit", "val", "open_val", "test", "open", "far")
+UNKNOWN = ("open_val", "open", "far")
+"""Those whose images are all of classes that were never trained on."""
 SCHEMA = 1
+
+BLOCK = 4096
+"""Images that are read at a time."""
 
 Array = NDArray[Any]
 
@@ -64,15 +72,32 @@ class Part:
             group = file[self.name]
             return np.asarray(group["features"][:] if "features" in group else _none(self._size), dtype=np.float32)
 
-    def blocks(self, size: int = 4096) -> Iterator[Outputs]:
-        """The part in order, ``size`` images at a time, as scorers want it."""
+    def blocks(self, size: int = BLOCK, *, penultimate: bool = False) -> Iterator[Outputs]:
+        """The part in order, ``size`` images at a time, as scorers want it.
+
+        With ``penultimate`` the features are what the network's last layer acts on, and there are no centroids.
+        """
         with _reading(self.path) as file:
             group = file[self.name]
+            name = "penultimate" if penultimate and "penultimate" in group else "features"
             for start in range(0, self._size, size):
                 rows = slice(start, start + size)
                 logits = torch.from_numpy(group["logits"][rows])
-                features = group["features"][rows] if "features" in group else _none(len(logits))
-                yield Outputs(torch.from_numpy(features), logits, self._centroids)
+                features = torch.from_numpy(group[name][rows] if name in group else _none(len(logits)))
+                yield Outputs(features, logits, None if penultimate else self._centroids)
+
+    def labelled(self, size: int = BLOCK, *, penultimate: bool = False) -> Iterator[tuple[Outputs, Tensor]]:
+        """The blocks with the labels of their images."""
+        labels = torch.from_numpy(self.labels)
+        yield from zip(self.blocks(size, penultimate=penultimate), torch.split(labels, size), strict=True)
+
+    def network_scores(self, scorer: str, options: Mapping[str, Any]) -> NDArray[np.float32] | None:
+        """What a scorer that runs the network gave each image, [N]; None where it was not run with these options."""
+        with _reading(self.path) as file:
+            found = file[self.name].get(f"scores/{scorer}")
+            if found is None or json.loads(found.attrs["options"]) != json.loads(json.dumps(options)):
+                return None
+            return np.asarray(found[:], dtype=np.float32)
 
 
 class Predictions:
@@ -91,6 +116,9 @@ class Predictions:
             known = file.get("centroids")
             self.centroids: Array | None = None if known is None else np.asarray(known[:], dtype=np.float32)
             self.centroids_source: str | None = None if known is None else str(known.attrs["source"])
+            self.head: Head | None = None
+            if "head" in file:
+                self.head = Head(*(torch.from_numpy(file["head"][name][:]) for name in Head._fields))
             self._sizes = {name: len(file[name]["labels"]) for name in PARTS if name in file}
             stored = [file[name]["features"] for name in self._sizes if "features" in file[name]]
             self.feature_dim: int = stored[0].shape[1] if stored else 0
@@ -105,7 +133,7 @@ class Predictions:
         return len(self.class_names)
 
     def part(self, name: str) -> Part | None:
-        """``val``, ``test`` or ``open``, or None where the store has no such part."""
+        """One of PARTS, or None where the store has no such part."""
         return Part(self.path, name, self._sizes[name], self.centroids) if name in self._sizes else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 
 from oltr import __version__, plugins
 from oltr.config import plain
-from oltr.stage_config import PART_FIELDS, StageConfig
+from oltr.stage_config import PART_FIELDS, Part, StageConfig
 
 
 def collect(config: StageConfig, device: torch.device, manifest: Mapping[str, Any], command: str) -> dict[str, Any]:
@@ -39,7 +39,23 @@ def parts(config: StageConfig) -> list[dict[str, str]]:
     """Kind, name, distribution and version of every part that the config names."""
     named = [(kind, getattr(config, key)) for key, kind in PART_FIELDS.items()]
     named += [(plugins.LOSSES, loss) for loss in config.losses]
-    named += [(plugins.SCORERS, scorer) for scorer in config.evaluation.scorers]
+    return [*_told(named), *evaluation_parts(config)]
+
+
+def evaluation_parts(config: StageConfig) -> list[dict[str, str]]:
+    """The same of the parts that make the report from stored predictions."""
+    named: list[tuple[plugins.Kind, Part]] = [(plugins.SCORERS, scorer) for scorer in config.evaluation.scorers]
+    return _told([*named, *((plugins.THRESHOLDS, threshold) for threshold in config.evaluation.thresholds)])
+
+
+def rescored(provenance: Mapping[str, Any], config: StageConfig) -> dict[str, Any]:
+    """The provenance of predictions whose report is now made by other parts than when they were."""
+    scoring = {kind.noun for kind in (plugins.SCORERS, plugins.THRESHOLDS)}
+    kept = [part for part in provenance.get("parts", []) if part["kind"] not in scoring]
+    return {**provenance, "parts": [*kept, *evaluation_parts(config)]}
+
+
+def _told(named: Sequence[tuple[plugins.Kind, Part]]) -> list[dict[str, str]]:
     found = [(kind, kind.find(part.name)) for kind, part in named]
     return [
         {"kind": kind.noun, "name": plugin.name, "distribution": plugin.distribution, "version": plugin.version}

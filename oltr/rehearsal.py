@@ -16,7 +16,7 @@ from torch import Tensor
 from oltr import plugins
 from oltr.contracts import UserError
 from oltr.data.split import Splits
-from oltr.experiment import Experiment
+from oltr.experiment import Experiment, thresholds_of
 from oltr.networks.pair import NetworkPair
 from oltr.options import OptionError
 from oltr.stage_config import StageConfig
@@ -105,6 +105,7 @@ STEPS: dict[str, Callable[[_Rehearsal], Any]] = {
     "clip_norm": _Rehearsal.clip_norm,
     "sampler": _Rehearsal.sampler,
     "evaluation.scorers": _Rehearsal.scorers,
+    "evaluation.thresholds": lambda rehearsal: thresholds_of(rehearsal.config),
 }
 """What is built, in this order, and its key where the error tells none."""
 

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from oltr import checkpoint, config
+from oltr.atomic import write_bytes
 from oltr.contracts import UserError
 from oltr.evaluation import evaluate
-from oltr.experiment import Experiment, scorers_of
+from oltr.experiment import Experiment, scorers_of, thresholds_of
 from oltr.folder import RunFolder
 from oltr.metrics.shots import shot_rule
 from oltr.networks.weights import load_strict
-from oltr.plugins import nearest
-from oltr.prediction_writer import PredictionWriter
+from oltr.options import OptionError
+from oltr.plugins import OWN, SCORERS, nearest
+from oltr.prediction_pass import predict
 from oltr.predictions import Predictions
+from oltr.provenance import rescored
 from oltr.report import write
-from oltr.stage_config import StageConfig
+from oltr.report.html import page
+from oltr.scoring import lacking
+from oltr.stage_config import Part, StageConfig
 
 
 def report(
@@ -38,7 +43,7 @@ def report(
     if best is None:
         best = everyone.once(lambda: checkpoint.load(folder.best, ("pair", "epoch", "facts")))
     load_strict(experiment.pair, best["pair"], str(folder.best))
-    facts = json.loads(best["facts"])
+    facts = {**json.loads(best["facts"]), "parameters": sum(item.numel() for item in experiment.pair.parameters())}
     if everyone.first:
         history = folder.history()
         facts["best_epoch"] = best["epoch"]
@@ -57,20 +62,74 @@ def write_report(target: Path, stage: StageConfig, folder: RunFolder) -> None:
         predictions,
         scorers=scorers_of(stage, predictions.num_classes, predictions.train_counts),
         rule=shot_rule(**settings.shots),
-        acceptance=settings.acceptance,
-        fixed=settings.fixed,
+        thresholds=thresholds_of(stage),
         run=describe(stage, folder, predictions.provenance),
+        options={scorer.name: scorer.options for scorer in settings.scorers},
     )
+    result["provenance"] = rescored(predictions.provenance, stage)
     write(result, target, folder.history())
 
 
-def report_again(path: Path) -> None:
-    """Recompute a run's report from its stored predictions."""
+def suffices(target: Path, stage: StageConfig) -> bool:
+    """Whether all scorers of ``stage`` can be computed from the predictions in ``target`` as they are."""
+    try:
+        predictions = Predictions.open(target / "predictions.h5")
+        scorers = scorers_of(stage, predictions.num_classes, predictions.train_counts)
+        options = {scorer.name: scorer.options for scorer in stage.evaluation.scorers}
+        return not lacking(predictions, scorers, options)
+    except UserError:
+        return False
+
+
+def report_again(path: Path, scorers: Sequence[str] | None = None) -> None:
+    """Recompute a run's report from its stored predictions, with other ``scorers`` if they are named."""
     folder, scored_by = RunFolder(path if (path / "config.yaml").is_file() else path.parent), _scored_by(path)
     if not path.is_dir() or (not folder.started and scored_by is None):
         runs = sorted(str(found.parent) for found in path.rglob("config.yaml"))
         raise UserError(f"{path}: no run's folder: it has no config.yaml{nearest(str(path), runs)}")
-    write_report(path, scored_by or config.load(folder.config), folder)
+    stage = scored_by or config.load(folder.config)
+    if scorers is not None:
+        chosen = {part.name: part for part in stage.evaluation.scorers}
+        named = tuple(chosen.get(name, Part(name=name)) for name in dict.fromkeys(scorers))
+        stage = replace(stage, evaluation=replace(stage.evaluation, scorers=named))
+        _check(stage)
+    write_report(path, stage, folder)
+
+
+def compare_on_a_page(runs: Sequence[Path], target: Path) -> None:
+    """One HTML file of several runs' reports as they stand."""
+    reports = [json.loads((run / "report.json").read_text(encoding="utf-8")) for run in runs]
+    histories = [RunFolder(run if (run / "log.jsonl").is_file() else run.parent).history() for run in runs]
+    write_bytes(target, page(reports, histories).encode("utf-8"))
+
+
+def every_scorer() -> list[str]:
+    """The names of all installed scorers that ask for no option: ours first."""
+    return [
+        name
+        for own in (True, False)
+        for plugin in SCORERS.plugins
+        if (plugin.distribution == OWN) == own
+        for name in [plugin.name if own else f"{plugin.distribution}:{plugin.name}"]
+        if not _wrong(name)
+    ]
+
+
+def _wrong(scorer: str) -> str | None:
+    """What is wrong with a scorer without options, if anything."""
+    try:
+        SCORERS.check(scorer, {})
+    except OptionError as error:
+        return str(error)
+    return None
+
+
+def _check(stage: StageConfig) -> None:
+    try:
+        for part in stage.evaluation.scorers:
+            SCORERS.check(part.name, part.options)
+    except OptionError as error:
+        raise UserError(f"--scorers: {error}") from error
 
 
 def _scored_by(path: Path) -> StageConfig | None:
@@ -82,41 +141,9 @@ def _scored_by(path: Path) -> StageConfig | None:
         return None  # none, or a damaged one: the run's own config makes it again
 
 
-def predict(experiment: Experiment, path: Path, facts: Mapping[str, Any], *, with_open: bool) -> None:
-    """One forward pass over validation, test and open set into the store."""
-    splits, pair = experiment.splits, experiment.pair
-    centroids, source = None, None
-    if pair.memory is not None:
-        centroids, source = pair.memory.centroids.detach().cpu().numpy(), "memory"
-    elif any(getattr(scorer, "needs_centroids", False) for scorer in experiment.scorers().values()):
-        centroids, source = experiment.class_means().cpu().numpy(), "class means"
-    parts = {"val": splits.val, "test": splits.test}
-    if splits.open is not None and with_open:
-        parts["open"] = splits.open
-    with ExitStack() as stack:
-        writer = None
-        if experiment.processes.first:
-            writer = stack.enter_context(
-                PredictionWriter(
-                    path,
-                    num_classes=splits.num_classes,
-                    feature_dim=experiment.feature_dim,
-                    train_counts=splits.train_counts,
-                    class_names=splits.class_names,
-                    provenance=dict(facts),
-                    centroids=centroids,
-                    centroids_source=source,
-                )
-            )
-        for name, images in parts.items():
-            for outputs, labels, indices in experiment.passes(images, name):
-                if writer is not None:
-                    ids = [images.ids[index] for index in indices.tolist()]
-                    writer.add(name, outputs.features, outputs.logits, labels, ids)
-
-
 def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any]) -> dict[str, Any]:
     """What the report says of the run itself."""
+    before = facts.get("before") or {}
     return {
         "name": folder.name,
         "dataset": stage.data.name,
@@ -129,4 +156,9 @@ def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any]) ->
         "images_seen": facts["images_seen"],
         "seconds": facts["seconds"],
         "command": facts["command"],
+        "test_selected": stage.test_selected,
+        "test_selected_because": [
+            *(["the config says that something in it was chosen on the test set"] if stage.test_selected else []),
+            *([f"it starts from {before['run']}, which is"] if before.get("test_selected") else []),
+        ],
     }

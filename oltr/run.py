@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
@@ -22,7 +22,7 @@ from oltr.foreign.imported import as_best
 from oltr.metrics.shots import shot_rule
 from oltr.parallel import choose_device, device_of_process
 from oltr.processes import ALONE, Processes
-from oltr.results import report
+from oltr.results import report, suffices, write_report
 from oltr.stage_config import StageConfig
 
 log = logging.getLogger("oltr")
@@ -56,6 +56,8 @@ class Request:
     fresh: bool = False
     command: str = ""
     processes: Processes = ALONE
+    for_weights: bool = False
+    """The run is wanted for its weights alone: how it was evaluated is no matter."""
 
     @property
     def cache_folder(self) -> Path:
@@ -78,7 +80,10 @@ def run_stage(request: Request) -> RunFolder:
     if standing.going_on:
         everyone.once(lambda: folder.demand_source(data, origin))
     if standing.done:
-        log.info("%s is done (--fresh on its config runs it again)", folder.path)
+        if standing.evaluated:
+            log.info("%s is done (--fresh on its config runs it again)", folder.path)
+        else:
+            evaluate_again(experiment, folder)
         return folder
     everyone.once(experiment.rehearse)
     if not standing.resumes:
@@ -89,7 +94,10 @@ def run_stage(request: Request) -> RunFolder:
             if folder.published and folder.started:
                 (folder.path / PUBLISHED).unlink(missing_ok=True)  # else a stage 2 would take it for the new one's
             folder.begin(config.plain(stage), origin, data)  # only now, when what a user may mistake has been built
-        train(experiment, folder, request.command, resumes=standing.resumes)
+        elif everyone.first:
+            folder.write_config(config.plain(stage))
+        earlier = None if before is None else before.told()
+        train(experiment, folder, request.command, resumes=standing.resumes, before=earlier)
         report(experiment, folder, folder.path)
         if folder.published and everyone.first:
             export(folder.path, force=True)
@@ -103,6 +111,8 @@ class Standing(NamedTuple):
     resumes: bool = False
     """There is a state to go on from."""
     done: bool = False
+    evaluated: bool = True
+    """As the request says; else the stored predictions can be scored anew."""
     imported: bool = False
 
 
@@ -120,14 +130,36 @@ def standing_of(request: Request, stage: StageConfig, folder: RunFolder) -> Stan
     if not folder.kept:
         log.info("%s holds a run of which no epoch has ended; it begins anew", folder.path)
         return Standing()
-    folder.demand_same(config.plain(stage), read=lambda stored: config.plain(config.parse(stored, str(folder.config))))
+
+    def read(stored: Any) -> Any:
+        return config.plain(config.parse(stored, str(folder.config)))
+
+    folder.demand_same(config.plain(stage), besides=EVALUATION[:1], read=read)
     if folder.imported and folder.report.is_file():
         return Standing(going_on=True, imported=True)
     if not folder.trained and not request.resume:
         raise StaleRunError(
             f"{folder.path} holds a run that did not end: --resume goes on with it, --fresh runs it anew"
         )
-    return Standing(going_on=True, resumes=folder.last.is_file(), done=folder.trained)
+    evaluated = request.for_weights or folder.same(config.plain(stage), read=read)
+    return Standing(going_on=True, resumes=folder.last.is_file(), done=folder.trained, evaluated=evaluated)
+
+
+def evaluate_again(experiment: Experiment, folder: RunFolder) -> None:
+    """Score a finished run as its config now says; the network runs only where the stored predictions lack something.
+
+    The config is written last: one that is cut is evaluated again.
+    """
+    everyone, stage = experiment.processes, experiment.config
+    with folder.alone() if everyone.first else nullcontext():
+        if everyone.once(lambda: suffices(folder.path, stage)):
+            log.info("%s is trained: its stored predictions are scored anew", folder.path)
+            everyone.once(lambda: write_report(folder.path, stage, folder))
+        else:
+            log.info("%s is trained: it is evaluated anew", folder.path)
+            report(experiment, folder, folder.path)
+        if everyone.first:
+            folder.write_config(config.plain(stage))
 
 
 def start_of(
@@ -163,7 +195,7 @@ def run_before(request: Request, stage: StageConfig, data: str | None) -> RunFol
         return None
     _, passed_on = config.split_overrides(request.overrides)
     earlier = replace(request, config=path, overrides=tuple(passed_on), seed=stage.seed)
-    earlier = replace(earlier, fresh=False, resume=request.resume or request.fresh)
+    earlier = replace(earlier, fresh=False, resume=request.resume or request.fresh, for_weights=True)
     first, folder = everyone.once(lambda: open_stage(earlier))
     experiment = experiment_of(earlier, first)
     if experiment.same_splits().manifest.get("sha256") != data:

@@ -69,12 +69,16 @@ class ComputeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
-    """What the report is computed from: the store is the same whatever stands here."""
+    """How the report is computed from the stored predictions.
+
+    ``train`` says whether these hold the training images too, for scorers that are fitted on them; null is yes where
+    the config names such a scorer.
+    """
 
     scorers: tuple[Part, ...] = ()
+    thresholds: tuple[Part, ...] = ()
     shots: Mapping[str, Any] = field(default_factory=dict)
-    acceptance: float = 0.95
-    fixed: Mapping[str, float] = field(default_factory=dict)
+    train: bool | None = None
     batch_size: int = 256
 
 
@@ -101,6 +105,8 @@ class StageConfig:
     keep: str = "best"
     evaluation: EvaluationConfig = EvaluationConfig()
     compute: ComputeConfig = ComputeConfig()
+    test_selected: bool = False
+    """That something here was chosen on the test set, as the user owns up to; leaderboards refuse such a run."""
     workers: int = 0
     seed: int = 0
 

@@ -23,6 +23,9 @@ GLYPHS = {
     "val_images": 4,
     "test_images": 6,
     "open_images": 5,
+    "open_val_classes": 1,
+    "open_val_images": 4,
+    "far_images": 6,
 }
 STAGE_1: dict[str, Any] = {
     "stage": "feature",
@@ -38,7 +41,7 @@ STAGE_1: dict[str, Any] = {
     "batch_size": 16,
     "evaluation": {
         "scorers": ["msp", "energy", "centroid_distance"],
-        "fixed": {"msp": 0.3},
+        "thresholds": [{"name": "known_acceptance"}, {"name": "fixed", "scorer": "msp", "confidence": 0.3}],
         "shots": {"rule": "oltr", "many": 16, "few": 6},
     },
 }

@@ -12,9 +12,11 @@ from oltr.contracts import OPEN, Outputs
 from oltr.metrics.closed import closed_set
 from oltr.metrics.open_set import at_threshold
 from oltr.metrics.shots import ShotRule, shot_rule
-from oltr.metrics.thresholds import fixed, rejected
+from oltr.metrics.thresholds import rejected
 from oltr.scorers.msp import MaximumSoftmax
+from oltr.thresholds.fixed import Fixed
 from tests.faithfulness_sheet import Piece, Sheet, golden
+from tests.thresholds.held_out import held_out
 
 METRICS = golden("metrics")
 CASES = METRICS.cases("*/preds")
@@ -87,7 +89,8 @@ def rejection(sheet: Sheet) -> None:
         if f"{case}/logits" in METRICS:
             logits = METRICS[f"{case}/logits"]
             scores = MaximumSoftmax()(Outputs(torch.empty(len(logits), 0), logits)).numpy()
-            unknown = rejected(scores, fixed(METRICS[f"{case}/theta"].item()))
+            threshold = Fixed(scorer="msp", confidence=METRICS[f"{case}/theta"].item())(held_out([]))
+            unknown = rejected(scores, threshold)
             sheet.hold(np.where(unknown, OPEN, logits.argmax(1)), METRICS, f"{case}/preds")
 
 

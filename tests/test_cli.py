@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 STAGE_1 = """\
 stage: feature
 data: {name: glyphs, known_classes: 4, open_classes: 2, max_images: 16, min_images: 3, image_size: 12,
-       val_images: 3, test_images: 4, open_images: 3}
+       val_images: 3, test_images: 4, open_images: 3, open_val_classes: 1, open_val_images: 3, far_images: 6}
 train_transform: plain
 test_transform: plain
 sampler: shuffled
@@ -33,7 +33,10 @@ optimizer: {name: sgd, lr: {name: cosine, value: 0.05}, momentum: 0.9}
 losses: [cross_entropy]
 epochs: 2
 batch_size: 8
-evaluation: {scorers: [msp, energy], fixed: {msp: 0.1}, shots: {rule: oltr, many: 12, few: 4}}
+evaluation:
+  scorers: [msp, energy]
+  thresholds: [{name: known_acceptance}, {name: fixed, scorer: msp, confidence: 0.1}]
+  shots: {rule: oltr, many: 12, few: 4}
 """
 STAGE_2 = STAGE_1.replace("stage: feature", "stage: meta_embedding\ninit_from: stage_1").replace(
     "classifier: dot_product", "classifier: meta_embedding\nmemory: {}"
@@ -128,7 +131,7 @@ S1, S2 = ("run", "--config", "Tiny_LT/stage_1.yaml"), ("run", "--config", "Tiny_
         ([*S1, "backbone.only=[layer9]"], "backbone.only: the network has no child 'layer9'; it has: conv1"),
         ([*S1, "classifier=meta_embedding"], "'meta_embedding' reads class centroids: add `memory: {}` to the config"),
         ([*S1, "evaluation.scorers=[msp, msp]"], "evaluation.scorers: 'msp' stands twice"),
-        ([*S1, "evaluation.fixed.mps=1"], "'mps' is none of this config's scorers; did you mean 'msp'?"),
+        ([*S1, "evaluation.thresholds.1.scorer=mps"], "'mps' is none of this config's scorers; did you mean 'msp'?"),
         (
             [*S1, "evaluation.shots.rule=oltrr"],
             "Tiny_LT/stage_1.yaml: evaluation.shots: no shot rule is called 'oltrr'",
@@ -201,7 +204,7 @@ def test_a_run_prints_its_result_and_keeps_progress_apart(place: Path, capsys: p
     assert main_run([*words, "--output_logits", "losses.0.label_smoothing=0.1"]) == 0
     out, err = capsys.readouterr()
     assert "Tiny_LT/stage_1/seed_3" in out
-    assert out.splitlines()[-1] == "report: runs/Tiny_LT/stage_1/seed_3/report.md"
+    assert out.splitlines()[-1] == "report: runs/Tiny_LT/stage_1/seed_3/report.html"
     assert "epoch 1/1: loss " in err
     assert "report" not in err
     folder = Path("runs/Tiny_LT/stage_1/seed_3")
@@ -242,7 +245,7 @@ def test_evaluating_writes_beside_the_run(runs: Path, capsys: pytest.CaptureFixt
     shown = [
         line.removeprefix("report: runs/Tiny_LT/stage_2/seed_0/") for line in out.splitlines() if "report: " in line
     ]
-    assert shown == ["test/report.md", "test_open/report.md"]
+    assert shown == ["test/report.html", "test_open/report.html"]
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
     assert {path.name for path in (folder / "test").glob("*.npz")} == {"logits_close.npz"}
     with np.load(folder / "test_open" / "logits_open.npz") as stored:
@@ -281,7 +284,7 @@ def test_plugins_lists_all_or_one_kind(capsys: pytest.CaptureFixture[str]) -> No
     assert main(["plugins", "losses"]) == 0
     losses = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert losses == [row for row in everything if row[0] == "losses"]
-    assert len({row[0] for row in everything}) == 10
+    assert len({row[0] for row in everything}) == 11
 
 
 def test_data_check_says_what_is_there(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -439,3 +442,24 @@ def test_an_interrupted_run_says_how_to_go_on(place: Path, fails: Fails, monkeyp
     assert told == "oltr: interrupted; --resume goes on from the last epoch that ended"
     monkeypatch.setattr(epochs, "validate", real)
     assert main([*S1, *ON_A_CPU, "--resume"]) == 0
+
+
+def test_report_scores_anew_with_other_scorers_and_compares_on_one_page(
+    runs: Path, fails: Fails, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = runs / "stage_1" / "seed_0"
+    before = json.loads((folder / "report.json").read_text())
+    monkeypatch.setattr(run, "experiment_of", None)
+    page = runs / "page.html"
+    assert main(["report", str(folder), "--scorers", "msp,gen,mahalanobis", "--html", str(page)]) == 0
+    assert f"page: {page}" in capsys.readouterr().out
+    after = json.loads((folder / "report.json").read_text())
+    assert list(after["open"]) == ["msp", "gen", "mahalanobis"]
+    assert after["open"]["msp"]["ranking"] == before["open"]["msp"]["ranking"]
+    assert "fitted on training images" in after["open"]["mahalanobis"]["skipped"]
+    assert {part["name"] for part in after["provenance"]["parts"] if part["kind"] == "scorer"} == set(after["open"])
+    assert "gen" in page.read_text()
+    assert main(["report", str(folder), "--scorers", "all"]) == 0
+    told = json.loads((folder / "report.json").read_text())["open"]
+    assert {"msp", "knn", "openmax", "odin"} <= told.keys()
+    assert "--scorers: no scorer 'mps'; did you mean 'msp'?" in fails("report", str(folder), "--scorers", "mps")

@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
     "memory": {"optim": {"lr": 0.01}},
     "epochs": 2,
     "batch_size": 8,
-    "evaluation": {"scorers": ["msp"], "fixed": {"msp": 0.1}},
+    "evaluation": {"scorers": ["msp"], "thresholds": [{"name": "fixed", "scorer": "msp", "confidence": 0.1}]},
 }
 
 
@@ -68,9 +68,11 @@ def test_what_is_stored_is_read_back_equal() -> None:
         ("cache.image_size=0", "here: cache.image_size: a whole number from 1 on, or null"),
         ("clip_norm=high", "here: clip_norm: a number or a schedule"),
         ("init_from=1", "here: init_from: the name of a config beside this one, or a file of weights, not 1"),
-        ("evaluation.acceptance=1.5", "here: evaluation.acceptance: a share above 0 and up to 1"),
-        ("evaluation.fixed.energy=1", "here: evaluation.fixed: 'energy' is none of this config's scorers"),
-        ("evaluation.fixed.msp=low", "here: evaluation.fixed.msp: a confidence from 0 to 1"),
+        ("evaluation.acceptance=0.9", "here: evaluation.acceptance: threshold rules are parts now"),
+        ("evaluation.fixed.msp=0.1", "here: evaluation.fixed: threshold rules are parts now"),
+        ("evaluation.thresholds=known_acceptance", "here: evaluation.thresholds: a list of thresholds"),
+        ("evaluation.train=some", "here: evaluation.train: true, false or null, not 'some'"),
+        ("test_selected=perhaps", "here: test_selected: true or false, not 'perhaps'"),
         ("evaluation.scorer=msp", "here: evaluation: unknown key 'scorer'; did you mean 'scorers'?"),
         ("evaluation.batch_size=0", "here: evaluation.batch_size: a whole number from 1 on"),
         ("initial_weights=1", "here: initial_weights: the name of a file, not 1"),
@@ -109,7 +111,7 @@ def test_check_accepts_a_right_config() -> None:
         ("losses.1.weight={name: cosin}", "here: losses.1.weight: no schedule 'cosin'; did you mean 'cosine'?"),
         ("clip_norm={name: cosin}", "here: clip_norm: no schedule 'cosin'"),
         ("memory=null", "here: losses.1: 'disc_centroids' reads class centroids: add `memory: {}`"),
-        ("evaluation.scorers=[mps]", "here: evaluation.fixed"),
+        ("evaluation.scorers=[mps]", "here: evaluation.scorers.0: no scorer 'mps'; did you mean 'msp'?"),
         ("losses=[cross_entropy]", "here: memory: neither a loss nor the classifier reads it; drop it"),
         ("data.root=x", "'root' is given by the run and cannot be set"),
     ],

@@ -22,14 +22,18 @@ from oltr.plugins import BACKBONES
 from oltr.run import Request, run_stage
 
 ROOT = Path(__file__).parent.parent
-PATHS = sorted((ROOT / "config").glob("*/*.yaml"))
+PATHS = sorted((ROOT / "config").glob("*_LT/*.yaml"))
 NAMES = [f"{path.parent.name}/{path.stem}" for path in PATHS]
 STAGES = {"stage_1", "stage_1_cfl", "stage_2_meta_embedding"}
 PHOTOGRAPHS = [f"{key}=32" for key in ("train_transform.size", "test_transform.size")] + ["test_transform.resize=36"]
 SMALLER = {
     "Glyphs_LT": [
         *[f"data.{key}_classes={count}" for key, count in (("known", 4), ("open", 2))],
-        *[f"data.{key}_images={count}" for key, count in (("max", 12), ("val", 2), ("test", 2), ("open", 2))],
+        *[
+            f"data.{key}_images={count}"
+            for key, count in (("max", 12), ("val", 2), ("test", 2), ("open", 2), ("far", 6), ("open_val", 2))
+        ],
+        "data.open_val_classes=1",
         *["data.image_size=12", "batch_size=8", "backbone.width=2"],
     ],
     "ImageNet_LT": [*PHOTOGRAPHS, "batch_size=4"],

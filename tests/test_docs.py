@@ -20,7 +20,8 @@ from oltr.stage_config import StageConfig
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").rglob("*.md")])
-SHIPPED = sorted((ROOT / "config").glob("*/*.yaml"))
+SHIPPED = sorted((ROOT / "config").glob("*_LT/*.yaml"))
+SUITES = sorted((ROOT / "config" / "suites").glob("*.yaml"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 COMMAND = re.compile(r"(?:\.venv/bin/)?(?:oltr|python main\.py) ")
 CHECKED = ("configs.md", "methods.md", "glyphs.md", "data.md")
@@ -70,9 +71,9 @@ def commands() -> Iterator[Any]:
             if COMMAND.match(span):
                 bare = len(span.split()) == 2
                 yield pytest.param(f"{span} --help" if bare else span, id=f"{shown(page)}: {span}")
-    for path in SHIPPED:
+    for path in (*SHIPPED, *SUITES):
         for line in re.findall(r"^# Command: (.*)$", text_of(path), re.MULTILINE):
-            assert f"--config {shown(path)}" in line
+            assert f"{'bench' if path in SUITES else '--config'} {shown(path)}" in line
             yield pytest.param(line, id=line)
 
 

@@ -43,7 +43,10 @@ def test_each_published_form_is_a_config_whose_parts_take_their_options(places: 
     assert parsed.batch_size == 128
     assert parsed.evaluation.batch_size == 128
     assert parsed.workers == (4 if places else 8)
-    assert dict(parsed.evaluation.fixed) == {"msp": 0.1}
+    assert [(rule.name, dict(rule.options)) for rule in parsed.evaluation.thresholds] == [
+        ("known_acceptance", {"rate": 0.95}),
+        ("fixed", {"scorer": "msp", "confidence": 0.1}),
+    ]
     assert [scorer.name for scorer in parsed.evaluation.scorers] == ["msp", "max_logit", "energy", "entropy"]
     assert parsed.compute.precision == "float32"
     assert parsed.keep == "best"

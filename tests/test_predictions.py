@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import oltr.hdf5
-from oltr.contracts import OPEN, RunError, UserError
+from oltr.contracts import OPEN, Head, RunError, UserError
 from oltr.hdf5 import Stream
 from oltr.prediction_writer import PredictionWriter
 from oltr.predictions import Predictions, export_npz
@@ -53,7 +53,8 @@ def store(tmp_path: Path) -> Path:
 def test_what_is_appended_in_batches_is_read_in_order(tmp_path: Path) -> None:
     whole = images(10_000)  # more than a chunk of every array
     centroids = np.arange(15, dtype=np.float32).reshape(CLASSES, DIMENSIONS)
-    with writer(tmp_path / "p.h5", centroids=torch.from_numpy(centroids), centroids_source="memory") as target:
+    with writer(tmp_path / "p.h5") as target:
+        target.centroids(torch.from_numpy(centroids), "memory")
         for start, end in ((0, 1), (1, 129), (129, 129), (129, 9_000), (9_000, 10_000)):
             batch = {name: values[start:end] for name, values in whole.items()}
             tensors = {name: torch.as_tensor(batch[name]) for name in ("features", "logits", "labels")}
@@ -73,7 +74,8 @@ def test_what_is_appended_in_batches_is_read_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 99])
 def test_blocks_cover_a_part_once_and_bring_the_centroids(tmp_path: Path, size: int) -> None:
     data = images(4)
-    with writer(tmp_path / "p.h5", centroids=np.eye(CLASSES, DIMENSIONS)) as target:
+    with writer(tmp_path / "p.h5") as target:
+        target.centroids(np.eye(CLASSES, DIMENSIONS), "class means")
         target.add("test", **data)
     part = Predictions.open(tmp_path / "p.h5").part("test")
     assert part is not None
@@ -132,8 +134,52 @@ def test_an_answer_that_is_not_finite_names_the_image(tmp_path: Path) -> None:
 def test_facts_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="4 class names for 5 classes"):
         writer(tmp_path / "p.h5", class_names=NAMES[:4])
-    with pytest.raises(UserError, match="centroids"):
-        writer(tmp_path / "p.h5", centroids=np.zeros((CLASSES, DIMENSIONS + 1)))
+    with pytest.raises(UserError, match="centroids"), writer(tmp_path / "p.h5") as target:
+        target.centroids(np.zeros((CLASSES, DIMENSIONS + 1)), "memory")
+    with pytest.raises(UserError, match="a head of"):
+        writer(tmp_path / "p.h5", head=Head(torch.zeros(CLASSES, 2), torch.zeros(CLASSES)))
+
+    def scored_wrongly() -> None:
+        with writer(tmp_path / "p.h5") as target:
+            target.add("test", **images(3))
+            target.network_scores("test", "odd", {}, np.array([0.0, np.nan, 1.0]))
+
+    with pytest.raises(RunError, match="scorer odd must give one finite number an image of the test set"):
+        scored_wrongly()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_the_last_layer_acts_on_is_kept_beside_the_features(tmp_path: Path) -> None:
+    head = Head(torch.randn(CLASSES, 4), torch.randn(CLASSES))
+    data, inner = images(7), np.random.default_rng(1).normal(size=(7, 4)).astype(np.float32)
+    with writer(tmp_path / "p.h5", head=head, penultimate_dim=4) as target:
+        target.centroids(np.eye(CLASSES, DIMENSIONS), "class means")
+        target.add("fit", **data, penultimate=inner)
+    read = Predictions.open(tmp_path / "p.h5")
+    part = read.part("fit")
+    assert part is not None
+    assert read.head is not None
+    assert torch.equal(read.head.weight, head.weight)
+    assert torch.equal(read.head.bias, head.bias)
+    found = list(part.labelled(3, penultimate=True))
+    np.testing.assert_array_equal(torch.cat([outputs.features for outputs, _ in found]), inner)
+    np.testing.assert_array_equal(torch.cat([labels for _, labels in found]), data["labels"])
+    assert all(outputs.centroids is None for outputs, _ in found)
+    plain = list(part.labelled(3))
+    np.testing.assert_array_equal(torch.cat([outputs.features for outputs, _ in plain]), data["features"])
+
+
+def test_scores_of_the_network_are_found_by_scorer_and_options(tmp_path: Path) -> None:
+    with writer(tmp_path / "p.h5") as target:
+        target.add("test", **images(3))
+        target.network_scores("test", "odin", {"epsilon": 0.1, "std": (1, 2)}, torch.tensor([3.0, 1.0, 2.0]))
+    part = Predictions.open(tmp_path / "p.h5").part("test")
+    assert part is not None
+    kept = part.network_scores("odin", {"epsilon": 0.1, "std": [1, 2]})
+    assert kept is not None
+    assert kept.tolist() == [3, 1, 2]
+    assert part.network_scores("odin", {"epsilon": 0.2}) is None
+    assert part.network_scores("other", {}) is None
 
 
 def test_a_stream_keeps_the_first_failure_to_itself() -> None:

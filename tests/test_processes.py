@@ -165,9 +165,19 @@ def test_parts_and_processes_together_equal_one(
         "compute.channels_last=true",
         "cache.image_size=12",
     ]
-    finish(torchrun(2, "stage_2", *PLAIN, *frozen, out="several"))
-    run_stage(request_for("stage_2", *PLAIN, frozen[0], frozen[3], out="one"))
-    assert_same_run(folder_of(tmp_path, "stage_2", "one"), folder_of(tmp_path, "stage_2", "several"))
+    scorers = "evaluation={scorers: [msp, odin, mahalanobis], shots: {rule: oltr, many: 16, few: 6}}"
+    finish(torchrun(2, "stage_2", *PLAIN, *frozen, scorers, out="several"))
+    run_stage(request_for("stage_2", *PLAIN, frozen[0], frozen[3], scorers, out="one"))
+    one, several = (folder_of(tmp_path, "stage_2", out) for out in ("one", "several"))
+    assert_same_run(one, several)
+    for name in ("fit", "test", "open"):
+        left, right = (Predictions.open(folder / "predictions.h5").part(name) for folder in (one, several))
+        assert left is not None
+        assert right is not None
+        assert left.ids == right.ids
+        np.testing.assert_allclose(left.logits, right.logits, rtol=4e-3, atol=4e-3)
+        for scored in [(left.network_scores("odin", {}), right.network_scores("odin", {}))] * (name != "fit"):
+            np.testing.assert_allclose(*scored, rtol=1e-2)
 
 
 def test_parts_of_others_work_as_in_one_process(

@@ -204,7 +204,9 @@ def test_the_report_is_recomputed_without_network_or_data(request_for: Make, mon
 
 def test_a_report_is_recomputed_with_the_scorers_it_was_made_with(request_for: Make) -> None:
     run_stage(request_for())
-    folder = test_stage(request_for("stage_1", "evaluation.scorers=[energy]", "evaluation.fixed={}"), with_open=True)
+    folder = test_stage(
+        request_for("stage_1", "evaluation.scorers=[energy]", "evaluation.thresholds=[]"), with_open=True
+    )
     before = json.loads((folder / "report.json").read_text())
     assert list(before["open"]) == ["energy"]
     report_again(folder)
@@ -387,3 +389,70 @@ def test_testing_another_config_does_not_advise_to_remove_the_run(request_for: M
     with pytest.raises(StaleRunError, match=r"\(epochs: 1 -> 2\): --test evaluates the run as it was trained") as told:
         test_stage(request_for("stage_1", "epochs=2"), with_open=False)
     assert "--fresh" not in str(told.value)
+
+
+def test_another_evaluation_scores_the_stored_predictions_and_the_network_only_where_they_lack_something(
+    request_for: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run_stage(request_for())
+    before, best = results(folder), folder.best.read_bytes()
+    with monkeypatch.context() as patched:
+        patched.setattr(results_of, "predict", None)  # the predictions that are there do
+        patched.setattr(run, "train", None)
+        run_stage(request_for("stage_1", "evaluation.scorers=[max_logit, msp]"))
+        after = results(folder)
+        assert list(after["open"]) == ["max_logit", "msp"]
+        assert after["open"]["msp"] == before["open"]["msp"]
+        assert (folder.best.read_bytes(), after["closed"]) == (best, before["closed"])
+        run_stage(request_for("stage_1", "evaluation.scorers=[max_logit, msp]"))  # it knows that it was
+    monkeypatch.setattr(run, "train", None)
+    run_stage(request_for("stage_1", "evaluation.scorers=[msp, mahalanobis]"))
+    after = results(folder)
+    assert after["open"]["msp"] == before["open"]["msp"]
+    assert 0 <= after["open"]["mahalanobis"]["ranking"]["auroc"] <= 1
+    part = Predictions.open(folder.path / "predictions.h5").part("fit")
+    assert part is not None
+    assert len(part) == before["data"]["images"]["train"]
+
+
+def test_a_first_stage_keeps_its_evaluation_where_another_stage_wants_its_weights(request_for: Make) -> None:
+    first = run_stage(request_for("stage_1", "evaluation.scorers=[max_logit, msp]"))
+    run_stage(request_for("stage_2"))
+    assert list(results(first)["open"]) == ["max_logit", "msp"]
+
+
+def test_what_a_stage_owes_to_the_test_set_and_to_the_stage_before_is_told(request_for: Make) -> None:
+    first = run_stage(request_for("stage_1", "test_selected=true"))
+    second = run_stage(request_for("stage_2", "init_from.test_selected=true"))
+    told = json.loads(first.report.read_text())
+    assert told["run"]["test_selected_because"] == ["the config says that something in it was chosen on the test set"]
+    report = json.loads(second.report.read_text())
+    assert report["run"]["test_selected"]
+    assert report["run"]["test_selected_because"] == ["it starts from Tiny_LT/stage_1/seed_0, which is"]
+    assert report["provenance"]["before"]["images_seen"] == told["run"]["images_seen"] > 0
+    stage, _ = run.open_stage(request_for("stage_2"))
+    pair = run.experiment_of(request_for("stage_2"), stage).pair
+    assert report["provenance"]["parameters"] == sum(item.numel() for item in pair.parameters())
+
+
+def test_a_scorer_that_runs_the_network_is_scored_while_predictions_are_made(request_for: Make) -> None:
+    overrides = ("evaluation.scorers=[msp, {name: odin, epsilon: 0, temperature: 1}]",)
+    folder = run_stage(request_for("stage_1", *overrides))
+    scored = results(folder)["open"]
+    assert scored["odin"]["ranking"] == scored["msp"]["ranking"]  # without a step it is the largest probability
+    again = run_stage(request_for("stage_1", "evaluation.scorers=[msp, {name: odin, epsilon: 0.01, temperature: 1}]"))
+    assert results(again)["open"]["odin"]["curves"] != scored["odin"]["curves"]  # another step, another pass
+    report_again(again.path, ["msp", "odin"])
+    assert "skipped" not in results(again)["open"]["odin"]
+
+
+def test_the_head_in_the_store_gives_the_logits(request_for: Make) -> None:
+    second = run_stage(request_for("stage_2", "evaluation.train=true"))
+    for folder in (second, RunFolder.of(Path("Tiny_LT/stage_1.yaml"), out=second.path.parents[2], seed=0)):
+        store = Predictions.open(folder.path / "predictions.h5")
+        part = store.part("test")
+        assert part is not None
+        assert store.head is not None
+        (block,) = part.blocks(penultimate=True)
+        assert torch.allclose(block.features @ store.head.weight.T + store.head.bias, block.logits, atol=1e-4)
+    assert Predictions.open(second.path / "predictions.h5").part("fit") is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from oltr import testing
-from oltr.contracts import Outputs, Progress, UserError
+from oltr.contracts import Known, Outputs, Progress, UserError
 from oltr.data.split import DataCheck, Splits
 from oltr.plugins import KINDS, PluginError
 
@@ -51,6 +51,7 @@ OURS = [
     for kind in KINDS
     for plugin in kind.plugins
     if kind.noun in CHECKS and plugin.distribution == "oltr" and plugin.name not in NEED_FILES
+    if kind.noun != "scorer"  # in tests/scorers/test_robust.py, in worlds of several shapes
     for options in OPTIONS.get(f"{kind.noun} {plugin.name}", [{}])
 ]
 
@@ -69,8 +70,8 @@ def test_every_part_of_ours_conforms(noun: str, name: str, options: dict[str, An
     CHECKS[noun](name, options=options)
 
 
-def test_each_kind_but_two_has_a_check() -> None:
-    assert {kind.noun for kind in KINDS} - CHECKS.keys() == {"stage", "optimizer"}
+def test_each_kind_but_three_has_a_check() -> None:
+    assert {kind.noun for kind in KINDS} - CHECKS.keys() == {"stage", "optimizer", "threshold"}
     assert len(OURS) > 30
 
 
@@ -272,19 +273,177 @@ class Greedy:
         return -outputs.logits.sub_(1).amax(1)
 
 
+class NearestMean:
+    """The distance to the nearest class mean, as it should be; the broken ones after it differ in one thing."""
+
+    needs_train = True
+
+    def fit(self, known: Known) -> None:
+        self.means = self.sums(known.train())
+
+    def sums(self, blocks: Iterable[tuple[Outputs, Tensor]]) -> Tensor:
+        sums = counts = torch.zeros(())
+        for outputs, labels in blocks:
+            member = functional.one_hot(labels, outputs.logits.shape[1]).float()
+            sums, counts = sums + member.T @ outputs.features, counts + member.sum(0)
+        if not counts.any():
+            raise UserError("it needs training images")
+        return sums[counts > 0] / counts[counts > 0, None]
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        return (outputs.features[:, None] - self.means).norm(dim=2).amin(1)
+
+
+class ReadsInSecret(NearestMean):
+    needs_train = False
+
+
+class ReadsTheOtherSet(NearestMean):
+    def fit(self, known: Known) -> None:
+        self.means = self.sums(known.val())
+
+
+class TakesTheHead(NearestMean):
+    def fit(self, known: Known) -> None:
+        super().fit(known)
+        assert known.head is not None
+        self.means = known.head.weight
+
+
+class CountsOn(NearestMean):
+    """Forgets that it was fitted before."""
+
+    fits = 0
+
+    def fit(self, known: Known) -> None:
+        super().fit(known)
+        self.fits += 1
+        self.means = self.means * self.fits
+
+
+class DrawsLots(NearestMean):
+    def __init__(self) -> None:
+        self.shift = torch.rand(1)
+
+    def __call__(self, outputs: Outputs) -> Tensor:
+        return super().__call__(outputs) + self.shift
+
+
+class LastBlockOnly(NearestMean):
+    def fit(self, known: Known) -> None:
+        self.means = self.sums(list(known.train())[-1:])
+
+
+class WritesInFit(NearestMean):
+    def fit(self, known: Known) -> None:
+        for outputs, _ in known.train():
+            outputs.features.add_(1)
+        super().fit(known)
+
+
+class MeanOfNothing(NearestMean):
+    """Divides by the images of a class, of which there may be none."""
+
+    def sums(self, blocks: Iterable[tuple[Outputs, Tensor]]) -> Tensor:
+        found = list(blocks)
+        if not found:
+            raise UserError("it needs training images")
+        labels, features = torch.cat([block[1] for block in found]), torch.cat([block[0].features for block in found])
+        classes = found[0][0].logits.shape[1]
+        return torch.stack([features[labels == k].mean(0) for k in range(classes)])
+
+
+class Wordy(NearestMean):
+    def sums(self, blocks: Iterable[tuple[Outputs, Tensor]]) -> Tensor:
+        try:
+            return super().sums(blocks)
+        except UserError as error:
+            raise UserError(f"{error}\nand would have liked more") from None
+
+
+class Unwilling(NearestMean):
+    def fit(self, known: Known) -> None:
+        raise UserError("not today")
+
+
+class Certainty:
+    """Less certain is more unknown, as it should be; the broken ones after it differ in one thing."""
+
+    needs_network = True
+
+    def score(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        with torch.enable_grad():
+            return self.of(forward, images.detach().requires_grad_()).detach()
+
+    def of(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        shares = forward(images).logits.softmax(1).amax(1)
+        (gradient,) = torch.autograd.grad(shares.sum(), images)
+        return -shares + 0 * gradient.sum()
+
+
+class Backwards(Certainty):
+    """Leaves gradients in the network."""
+
+    def of(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        shares = forward(images).logits.softmax(1).amax(1)
+        shares.sum().backward()
+        return -shares
+
+
+class CountsOnGradients(Certainty):
+    def score(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        return self.of(forward, images.detach().requires_grad_()).detach()
+
+
+class MarksImages(Certainty):
+    def score(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        with torch.enable_grad():
+            return self.of(forward, images.requires_grad_()).detach()
+
+
+class Confident(Certainty):
+    def of(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        return -super().of(forward, images)
+
+
+class BatchOfImages(Certainty):
+    def of(self, forward: Callable[[Tensor], Outputs], images: Tensor) -> Tensor:
+        return super().of(forward, images) + images.mean()
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
-        (UpsideDown, "higher means more unknown: 1 for a clear image, 0.2 for none of the classes"),
-        (Standardised, "random logits, 5 classes: an image's score depends on the rest of the batch"),
-        (Margin, "random logits, 1 classes: RuntimeError: "),
-        (EntropyByHand, "logits of ±1e4, 5 classes: its scores are not finite"),
-        (Columns, "random logits, 5 classes: one number an image, [6], not (6, 1)"),
+        (UpsideDown, "higher means more unknown: 0.99"),
+        (Standardised, "usual images, known images: an image's score depends on the rest of the batch"),
+        (Margin, "one class, known images: RuntimeError: "),
+        (EntropyByHand, "usual images, logits of ±1e4: its scores are not finite"),
+        (Columns, "usual images, known images: one number an image, [6], not (6, 1)"),
         (Greedy, "it writes to its input"),
+        (ReadsInSecret, "fit: AssertionError: reads the train images without saying needs_train = True"),
+        (ReadsTheOtherSet, "fit: AssertionError: reads the val images without saying needs_val = True"),
+        (TakesTheHead, "usual images: fit: AssertionError"),
+        (CountsOn, "fitted twice its scores differ"),
+        (DrawsLots, "two of the same options, fitted on the same images, differ"),
+        (LastBlockOnly, "its fit depends on the blocks that images come in"),
+        (WritesInFit, "usual images: fit writes to what it is given"),
+        (MeanOfNothing, "a class without training images, known images: its scores are not finite"),
+        (Wordy, "no training image: a UserError is one line, not 2"),
+        (Unwilling, "usual images: fit: UserError: not today"),
+        (Backwards, "clear images, 5 classes: it writes to the images, the network or its gradients"),
+        (CountsOnGradients, "clear images, 5 classes: RuntimeError: "),
+        (MarksImages, "clear images, 5 classes: it leaves images or scores that ask for gradients"),
+        (Confident, "higher means more unknown: 1 on average for clear images"),
+        (BatchOfImages, "an image's score depends on the rest of the batch"),
     ],
 )
 def test_a_broken_scorer_is_caught(part: Any, message: str) -> None:
     caught("scorer", part, message)
+
+
+@pytest.mark.parametrize("part", [NearestMean, Certainty])
+def test_a_scorer_that_is_not_broken_passes(part: Any) -> None:
+    testing.check_scorer(part)
 
 
 # Schedules.

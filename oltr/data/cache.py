@@ -42,7 +42,7 @@ def cached(
     if image_size is not None and image_size < 1:
         raise UserError(f"the cache's image_size is at least 1, not {image_size}")
     sets: dict[str, Any] = {}
-    for name in ("train", "val", "test", "open"):
+    for name in ("train", "val", "test", "open", "far", "open_val"):
         images: ImageSet | None = getattr(splits, name)
         if images is not None and len(images.labels):
             files = getattr(images, "fingerprint", str)()  # the manifest knows lists, not the files that they name

@@ -1,4 +1,4 @@
-"""Characters drawn as images, in integer arithmetic only: the same bytes on every machine."""
+"""Characters, or other patterns, drawn as images in integer arithmetic only: the same bytes on every machine."""
 
 from __future__ import annotations
 
@@ -41,13 +41,22 @@ def render(texts: Sequence[str], words: NDArray[np.uint64], size: int) -> NDArra
     Face, size, rotation, shear, position, colours, background and noise are random; the ink's luminance is at least
     ``CONTRAST - JITTER`` away from that of the background at any place, before noise.
     """
-    raw = np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
-    draws = raw[:, : 8 * HEAD].copy().view("<u2").astype(np.int64)  # [B, 128]
-    faces = _between(draws[:, 0], 0, len(FACES) - 1)
+    draws = draws_of(words)
+    faces = between(draws[:, 0], 0, len(FACES) - 1)
     pixels = size * LARGEST // 28
     masks = np.stack([mask(text, int(face), pixels) for text, face in zip(texts, faces, strict=True)])
     alpha = warp(masks, _matrices(draws[:, 1:6], pixels, size), size).astype(np.uint16)
-    alpha = (alpha + (alpha >> 7))[:, None]  # 0 .. 256
+    return painted(alpha + (alpha >> 7), words)
+
+
+def painted(alpha: NDArray[np.uint16], words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    """Ink on a background, with noise, where ``alpha`` [B, size, size], 0 to 256, says how much ink there is.
+
+    The first six draws and those from 88 on are left to what makes ``alpha``.
+    """
+    size = alpha.shape[-1]
+    raw, draws = _raw(words), draws_of(words)
+    alpha = alpha[:, None]
     base, ink = _colours(draws[:, 8:11], draws[:, 64:88].reshape(-1, 8, 3))
     image = _background(base, draws[:, 16:64].reshape(-1, 3, 4, 4), size)
     image *= 256 - alpha
@@ -55,10 +64,16 @@ def render(texts: Sequence[str], words: NDArray[np.uint64], size: int) -> NDArra
     image >>= 8
     noise = raw[:, 8 * HEAD :][:, : 3 * size * size].reshape(image.shape).astype(np.int16)
     noise -= 128
-    noise *= _between(draws[:, 6], FAINTEST, STRONGEST).astype(np.int16)[:, None, None, None]
+    noise *= between(draws[:, 6], FAINTEST, STRONGEST).astype(np.int16)[:, None, None, None]
     noise >>= 7
     noise += image.view(np.int16)
     return np.clip(noise, 0, 255, out=noise).astype(np.uint8)
+
+
+def draws_of(words: NDArray[np.uint64]) -> Integers:
+    """What says how images are drawn: numbers below 65,536, [B, 128]."""
+    draws: Integers = _raw(words)[:, : 8 * HEAD].copy().view("<u2").astype(np.int64)
+    return draws
 
 
 def words_of(size: int) -> int:
@@ -105,17 +120,17 @@ def affine(turn: Integers, shear: Integers, zoom: Integers, centre: Integers, si
 
 def _matrices(draws: Integers, pixels: int, size: int) -> Integers:
     """Random affine maps [B, 2, 3] from five draws [B, 5]."""
-    turn = TURNS[_between(draws[:, 0], 0, len(TURNS) - 1)]
-    shear = _between(draws[:, 1], -SHEAR, SHEAR)
-    long_side = _between(draws[:, 2], size * SMALLEST * ONE // 28, pixels * ONE)
+    turn = TURNS[between(draws[:, 0], 0, len(TURNS) - 1)]
+    shear = between(draws[:, 1], -SHEAR, SHEAR)
+    long_side = between(draws[:, 2], size * SMALLEST * ONE // 28, pixels * ONE)
     room = (size * ONE - long_side) // 2
-    centre = (size - 1) * ONE // 2 + np.stack([_between(draws[:, axis], -room, room) for axis in (3, 4)], axis=1)
+    centre = (size - 1) * ONE // 2 + np.stack([between(draws[:, axis], -room, room) for axis in (3, 4)], axis=1)
     return affine(turn, shear, (pixels << 32) // long_side, centre, pixels + 2 * MARGIN)
 
 
 def _colours(base: Integers, inks: Integers) -> tuple[Integers, Integers]:
     """Background [B, 3] and the first of the drawn inks [B, K, 3] that stands out; else black or white."""
-    base, inks = _between(base, 0, 255), _between(inks, 0, 255)
+    base, inks = between(base, 0, 255), between(inks, 0, 255)
     light = _luminance(base)
     stands_out = np.abs(_luminance(inks) - light[:, None]) >= CONTRAST
     first = inks[np.arange(len(inks)), stands_out.argmax(axis=1)]
@@ -125,15 +140,25 @@ def _colours(base: Integers, inks: Integers) -> tuple[Integers, Integers]:
 
 def _background(base: Integers, cells: Integers, size: int) -> NDArray[np.uint16]:
     """Four by four cells of colours near ``base``, blended over the image, [B, 3, size, size]."""
-    colours = np.clip(base[:, :, None, None] + _between(cells, -JITTER, JITTER), 0, 255)
-    place = np.clip((2 * np.arange(size) + 1) * 128 // size - 32, 0, 3 * 64)  # cells, in 1 / 64
-    weights = np.clip(64 - np.abs(place[:, None] - 64 * np.arange(4)), 0, 64).astype(np.float32)  # [size, 4]
+    colours = np.clip(base[:, :, None, None] + between(cells, -JITTER, JITTER), 0, 255)
+    return blended(colours, size)
+
+
+def blended(colours: Integers, size: int) -> NDArray[np.uint16]:
+    """Square cells of values up to 255, [..., K, K], blended over an image, [..., size, size]."""
+    count = colours.shape[-1]
+    place = np.clip((2 * np.arange(size) + 1) * 32 * count // size - 32, 0, (count - 1) * 64)  # cells, in 1 / 64
+    weights = np.clip(64 - np.abs(place[:, None] - 64 * np.arange(count)), 0, 64).astype(np.float32)  # [size, K]
     # Whole numbers below 2 ** 24 throughout: exact in float32, in whatever order a matrix product adds them.
     blend: NDArray[np.uint16] = ((weights @ colours.astype(np.float32)) @ weights.T * (1 / 4096)).astype(np.uint16)
     return blend
 
 
-def _between(draws: Integers, low: int | Integers, high: int | Integers) -> Integers:
+def _raw(words: NDArray[np.uint64]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(words.astype("<u8")).view(np.uint8)
+
+
+def between(draws: Integers, low: int | Integers, high: int | Integers) -> Integers:
     """Uniform integers from ``low`` to ``high``, both included, of draws below 65,536."""
     return low + (draws * (high - low + 1) >> 16)
 

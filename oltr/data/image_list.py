@@ -12,7 +12,7 @@ from typing import ClassVar
 from oltr.contracts import UserError
 from oltr.data.image_files import ImageFiles
 from oltr.data.list_check import check_lists
-from oltr.data.list_file import ListFile, read_list
+from oltr.data.list_file import OPEN_LISTS, ListFile, read_list
 from oltr.data.manifest import sealed
 from oltr.data.split import DataCheck, Splits
 
@@ -30,13 +30,13 @@ class Published:
 
 
 class ImageList:
-    """``<list_name>_train.txt``, ``_val``, ``_test`` and, where there is one, ``_open``: lines of ``path label``.
+    """``<list_name>_train.txt``, ``_val``, ``_test``, and of ``_open``, ``_far``, ``_open_val`` those that there are.
 
     The lists lie in ``lists`` below the root (below the working directory where it begins with ``./``), or else in the
     root, its folder ``<list_name>`` or ``data/<list_name>``. Paths are relative to ``images`` below the root, or else
-    to the first of those folders that holds the first image; those of open images to the folder ``<list_name>_open``
-    beside the lists, where that holds the first. ``<list_name>_classes.txt``, a name a line, names the classes;
-    ``num_classes`` adds empty ones to those of the training list.
+    to the first of those folders that holds the first image; those of an open list to the folder of its name, such as
+    ``<list_name>_open``, beside the lists, where that holds the first. ``<list_name>_classes.txt``, a name a line,
+    names the classes; ``num_classes`` adds empty ones to those of the training list. Lines are ``path label``.
     """
 
     published: ClassVar[Published | None] = None
@@ -61,18 +61,22 @@ class ImageList:
         num_classes = self.classes_of(train)
         val = self.read("val", num_classes=num_classes)
         test = self.read("test", num_classes=num_classes)
-        strangers = self.read("open", is_open=True) if self.path("open").exists() else None
-        read = {"train": train, "val": val, "test": test} | ({} if strangers is None else {"open": strangers})
+        strangers = {split: self.read(split, is_open=True) for split in OPEN_LISTS if self.path(split).exists()}
+        read = {"train": train, "val": val, "test": test} | strangers
         _warn_of_overlap(read)
+        _keep_apart(read)
         facts = {split: {"images": len(found.paths), "sha256": found.sha256} for split, found in read.items()}
         options: dict[str, str | int] = {"list_name": self.list_name}
         if num_classes > int(train.labels.max()) + 1:
             options["num_classes"] = num_classes
+        opened = {split: self.image_set(listed) for split, listed in strangers.items()}
         return Splits(
             train=self.image_set(train),
             val=self.image_set(val),
             test=self.image_set(test),
-            open=None if strangers is None else self.image_set(strangers),
+            open=opened.get("open"),
+            far=opened.get("far"),
+            open_val=opened.get("open_val"),
             class_names=self._class_names(num_classes),
             manifest=sealed({"kind": "image_list", "options": options, "lists": facts}),
         )
@@ -103,7 +107,7 @@ class ImageList:
 
     def image_set(self, listed: ListFile) -> ImageFiles:
         places = self._places if self._images is None else [self._given_root / self._images]
-        beside = [listed.path.with_suffix("")] if listed.path == self.path("open") else []
+        beside = [listed.path.with_suffix("")] if listed.path in map(self.path, OPEN_LISTS) else []
         folder = next((place for place in [*beside, *places] if (place / listed.paths[0]).exists()), places[0])
         return ImageFiles(folder=folder, ids=listed.paths, labels=listed.labels, list_file=listed.path)
 
@@ -148,6 +152,18 @@ class ImageList:
         if len(names) != num_classes:
             raise UserError(f"{path} names {len(names)} classes, but the train list has labels up to {num_classes - 1}")
         return names
+
+
+def _keep_apart(read: Mapping[str, ListFile]) -> None:
+    """Raises where a threshold set on the open validation list would be set on images that it is tested on."""
+    if "open_val" in read:
+        tested = {path for split in ("test", "open", "far") if split in read for path in read[split].paths}
+        shared = [path for path in read["open_val"].paths if path in tested]
+        if shared:
+            raise UserError(
+                f"{read['open_val'].path}: {len(shared)} of its images are tested on as well, first {shared[0]}; an "
+                "open validation list has images of its own"
+            )
 
 
 def _warn_of_overlap(read: Mapping[str, ListFile]) -> None:

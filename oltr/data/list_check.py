@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from oltr.contracts import UserError
 from oltr.data.image_files import ImageFiles
+from oltr.data.list_file import OPEN_LISTS
 from oltr.data.split import DataCheck
 
 if TYPE_CHECKING:
@@ -21,14 +22,16 @@ def check_lists(data: ImageList) -> DataCheck:
     lines: list[str] = []
     ok = True
     num_classes: int | None = None
-    for split in ("train", "val", "test", "open"):
+    for split in ("train", "val", "test", *OPEN_LISTS):
         path = data.path(split)
         if not path.exists():
+            if split in OPEN_LISTS[1:]:
+                continue
             ok = ok and split == "open"
             lines.append(f"{path.name}: {_absent(split)} (looked in {data.tried})")
             continue
         try:
-            listed = data.read(split, is_open=split == "open", num_classes=num_classes)
+            listed = data.read(split, is_open=split in OPEN_LISTS, num_classes=num_classes)
             num_classes = data.classes_of(listed) if split == "train" else num_classes
         except UserError as error:
             ok = False
@@ -56,7 +59,7 @@ def _absent(split: str) -> str:
 
 def _counted(split: str, listed: ListFile) -> str:
     images = f"{len(listed.paths):,} images"
-    if split == "open":
+    if split in OPEN_LISTS:
         return images
     counts = np.bincount(listed.labels)
     present = counts[counts > 0]

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from oltr.contracts import OPEN, UserError
 from oltr.data.image_files import Paths
 
+OPEN_LISTS = ("open", "far", "open_val")
+"""Lists of images of no known class; a data set may have any of them."""
 _MOST_CLASSES = 1_000_000
 """A label beyond this is a mistake; one class name each is made of all below it."""
 

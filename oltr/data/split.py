@@ -29,13 +29,19 @@ class ImageSet(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Splits:
-    """One benchmark: a long-tailed training set, validation and test sets, and an open set or the lack of one."""
+    """One benchmark: a long-tailed training set, validation and test sets, and an open set or the lack of one.
+
+    Where a data set has both, ``open`` is the near open set, of images like the known ones, and ``far`` that of images
+    unlike them all. ``open_val`` holds open images for choosing a threshold: classes that no other set has.
+    """
 
     train: ImageSet
     val: ImageSet
     test: ImageSet
     open: ImageSet | None
     class_names: tuple[str, ...]
+    far: ImageSet | None = None
+    open_val: ImageSet | None = None
     manifest: Mapping[str, Any] = field(default_factory=dict)
     """What the splits were made from, as plain data; ``sha256`` identifies the split on any machine."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,8 +31,9 @@ def at_threshold(
 ) -> dict[str, Any]:
     """All metrics of known and open images together, once some are rejected: ``unknown``, or predicted as OPEN.
 
-    ``accuracy`` and that of the shot groups are over known images, a rejected one being an error. Each F-measure is a
-    dict: ``overall``, and for a group its known images against the whole open set. None where one is not defined.
+    ``accuracy`` and that of the shot groups are over known images, a rejected one being an error. ``false_rejection``
+    is the share of known images rejected, overall and of each group. Each F-measure is a dict: ``overall``, and for a
+    group its known images against the whole open set. None where one is not defined.
     """
     num_classes = class_count(groups)
     predictions = class_indices("predictions", predictions, num_classes, allow_open=True)
@@ -47,6 +49,10 @@ def at_threshold(
         "accuracy": accuracy,
         **group_means(class_accuracies(labels, decided, num_classes), groups),
         "known_acceptance": mean(accepted[known]),
+        "false_rejection": {
+            "overall": mean(~accepted[known]),
+            **{name: mean(~accepted[np.append(mask, False)[labels]]) for name, mask in groups.items()},
+        },
         "open_set_accuracy": open_accuracy,
         **_f_by_group(decided, labels, groups),
         "normalised_accuracy": _weighted(accuracy, open_accuracy, known_weight),
@@ -92,6 +98,18 @@ def f_against_threshold(
     decisions = count_decisions(predictions, labels, accepted_from, num_classes=num_classes, num_thresholds=len(grid))
     curves = f_measures(decisions, np.ones(num_classes, dtype=bool))
     return {"threshold": grid.astype(np.float64), **{name: curves[name] for name in F_MEASURES}}
+
+
+def rejection_curves(scores: Mapping[str, FloatArray], thresholds: FloatArray) -> dict[str, NDArray[np.float64] | None]:
+    """The share of each kind of images that is rejected at each of ``thresholds``, [T] by kind; None for no images."""
+    found: dict[str, NDArray[np.float64] | None] = {}
+    for kind, given in scores.items():
+        values = np.sort(score_array(kind, given))
+        with np.errstate(over="ignore"):
+            grid = score_array("thresholds", thresholds).astype(values.dtype)  # compared as `rejected` does
+        accepted = np.searchsorted(values, grid, side="right")
+        found[kind] = (len(values) - accepted) / len(values) if len(values) else None
+    return found
 
 
 def _f_by_group(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from oltr.metrics.inputs import BoolArray, FloatArray
+from oltr.metrics.inputs import BoolArray, FloatArray, Groups, IntArray, check_lengths, class_count, class_indices
 from oltr.metrics.sweep import Sweep, sweep_scores
 
 RANKING: Mapping[str, Callable[[Sweep], float]] = {
@@ -28,6 +28,8 @@ RANKING: Mapping[str, Callable[[Sweep], float]] = {
     "detection_accuracy": Sweep.detection_accuracy,
 }
 """The metrics that ``ranking`` gives, by name."""
+BY_GROUP = ("auroc", "fpr_at_95_known", "frr_at_95_open")
+"""Those that ``by_group`` gives."""
 
 
 class RocCurve(NamedTuple):
@@ -42,6 +44,22 @@ def ranking(scores_known: FloatArray, correct: BoolArray, scores_open: FloatArra
     """Every ranking metric by name; ``correct`` says which known images the network classifies rightly."""
     sweep = sweep_scores(scores_known, scores_open, correct)
     return {name: None if sweep is None else metric(sweep) for name, metric in RANKING.items()}
+
+
+def by_group(
+    scores_known: FloatArray, labels: IntArray, scores_open: FloatArray, groups: Groups
+) -> dict[str, dict[str, float | None]]:
+    """Each metric of BY_GROUP by shot group: the known images of the group's classes against the whole open set.
+
+    So ``fpr_at_95_known`` has a threshold for each group, and ``frr_at_95_open`` one for all.
+    """
+    labels = class_indices("labels", labels, class_count(groups), allow_open=False)
+    check_lengths(scores_known=scores_known, labels=labels)
+    sweeps = {name: sweep_scores(np.asarray(scores_known)[mask[labels]], scores_open) for name, mask in groups.items()}
+    return {
+        metric: {name: None if sweep is None else RANKING[metric](sweep) for name, sweep in sweeps.items()}
+        for metric in BY_GROUP
+    }
 
 
 def roc_curve(scores_known: FloatArray, scores_open: FloatArray) -> RocCurve | None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from oltr.contracts import UserError
+from oltr.contracts import Head, UserError
 
 
 class CosNorm(nn.Module):
@@ -25,5 +25,15 @@ class CosNorm(nn.Module):
         nn.init.uniform_(self.weight, -(feature_dim**-0.5), feature_dim**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
+        return F.linear(self.penultimate(features), F.normalize(self.weight, dim=1))
+
+    def penultimate(self, features: Tensor, centroids: Tensor | None = None) -> Tensor:
+        """The features at their squashed length, times the scale, [B, D]: logits are linear in them."""
         lengths = torch.linalg.vector_norm(features, dim=1, keepdim=True)  # [B, 1]
-        return F.linear(self.scale * (features / (1 + lengths)), F.normalize(self.weight, dim=1))
+        squashed: Tensor = self.scale * (features / (1 + lengths))
+        return squashed
+
+    def head(self) -> Head:
+        """The class weights at unit length, without a bias."""
+        weight = F.normalize(self.weight.detach(), dim=1)
+        return Head(weight, weight.new_zeros(len(weight)))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
+from oltr.contracts import Head
 from oltr.networks.inherit import load_strictly
 
 
@@ -19,6 +20,13 @@ class DotProduct(nn.Module):
     def forward(self, features: Tensor, centroids: Tensor | None = None) -> Tensor:
         logits: Tensor = self.fc(features)
         return logits
+
+    def penultimate(self, features: Tensor, centroids: Tensor | None = None) -> Tensor:
+        """What the last layer acts on: the features themselves."""
+        return features
+
+    def head(self) -> Head:
+        return Head(self.fc.weight.detach(), self.fc.bias.detach())
 
     def inherit(self, state: Mapping[str, Tensor]) -> None:
         """Start from a predecessor of the same type."""

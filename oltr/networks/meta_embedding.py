@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from oltr.contracts import UserError
+from oltr.contracts import Head, UserError
 from oltr.networks.cos_norm import CosNorm
 from oltr.networks.distances import nearest_distance
 from oltr.networks.inherit import listed, load_strictly
@@ -34,12 +34,22 @@ class MetaEmbedding(nn.Module):
         self.cosnorm_classifier = CosNorm(feature_dim=feature_dim, num_classes=num_classes, scale=scale)
 
     def forward(self, features: Tensor, centroids: Tensor | None = None) -> Tensor:
+        logits: Tensor = self.cosnorm_classifier(self.embedding(features, centroids))
+        return logits
+
+    def penultimate(self, features: Tensor, centroids: Tensor | None = None) -> Tensor:
+        """What the cosine layer's weights act on: the meta-embedding at its squashed length, [B, D]."""
+        return self.cosnorm_classifier.penultimate(self.embedding(features, centroids))
+
+    def head(self) -> Head:
+        return self.cosnorm_classifier.head()
+
+    def embedding(self, features: Tensor, centroids: Tensor | None) -> Tensor:
+        """The meta-embedding ``r * (z + e * m)``, [B, D]."""
         if centroids is None:
             raise UserError("meta_embedding reads a memory of class centroids: use it in a stage that has one")
         reachability = 10 / nearest_distance(features, centroids).clamp(min=MINIMUM_DISTANCE)  # [B]
-        infused = self.infuse(features, centroids)
-        logits: Tensor = self.cosnorm_classifier(reachability.unsqueeze(1) * (features + infused))
-        return logits
+        return reachability.unsqueeze(1) * (features + self.infuse(features, centroids))
 
     def infuse(self, features: Tensor, centroids: Tensor) -> Tensor:
         """What the memory adds to the features, ``e * m``, [B, D]."""

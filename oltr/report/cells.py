@@ -24,6 +24,11 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{value * 100:.1f}"
 
 
+def decimal(value: float | None) -> str:
+    """A number that is no share; – where it is not defined."""
+    return "–" if value is None else f"{value:.3f}"
+
+
 def cell(text: object) -> str:
     """``text`` as it is, in a table or a heading: nothing in it is Markdown or HTML."""
     plain = " ".join(str(text).split()).replace("&", "&amp;").replace("<", "&lt;")

@@ -6,15 +6,15 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from oltr.report.cells import SHOTS, cell, details, percent, rows
+from oltr.report.cells import SHOTS, cell, decimal, details, percent, rows
 from oltr.report.open_section import open_section
-from oltr.report.summary import headline, summary
+from oltr.report.summary import FAR, headline, refusal, summary
 
 CAPTIONS = {
     "accuracy_by_class.png": "Accuracy of each class by falling number of training images",
     "confusion.png": "Images of each shot group by group of the predicted class, without and with rejection",
-    "score_histograms.png": "Scores of known and open images; dotted lines are the operating points",
-    "roc.png": "Share of known against share of open images accepted",
+    "score_histograms.png": "Scores of known and open images under the first scorers; dotted lines: operating points",
+    "roc.png": "Share of known against share of open images accepted, a curve for each of the first scorers",
     "f_measures.png": "Open-set F-measures against the threshold",
     "training.png": "Losses, validation accuracy and learning rates",
 }
@@ -29,15 +29,28 @@ CLOSED = {
 }
 
 
+CALIBRATION = {
+    "ece": "ECE",
+    "adaptive_ece": "adaptive ECE",
+    "classwise_ece": "class-wise ECE",
+    "brier": "Brier score",
+    "confidence": "mean confidence",
+    "nll": "negative log-likelihood (nats)",
+}
+
+
 def markdown(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
     """The whole report; ``pictures`` are the names of those that lie beside it."""
     sections = [
         f"# {cell(report['run'].get('name', 'Report'))}",
+        *_warnings(report),
         _facts(report),
         _headline(report),
         *(f"![{CAPTIONS[name]}]({name})\n\n*{CAPTIONS[name]}*" for name in CAPTIONS if name in pictures),
         "## Closed set",
         _closed(report),
+        "## Calibration",
+        _calibration(report["calibration"]),
         "## Open set",
         open_section(report),
         "## Classes",
@@ -46,6 +59,11 @@ def markdown(report: Mapping[str, Any], pictures: Iterable[str] = ()) -> str:
         _provenance(report),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _warnings(report: Mapping[str, Any]) -> list[str]:
+    reason = refusal(report)
+    return [] if reason is None else [f"> **Selected on test data:** {cell(reason)} No leaderboard takes this run."]
 
 
 def _facts(report: Mapping[str, Any]) -> str:
@@ -77,7 +95,9 @@ def _imported(imported: Mapping[str, Any] | None) -> list[str]:
 
 def _headline(report: Mapping[str, Any]) -> str:
     chosen = headline(report)
-    numbers = {title: value for title, value in summary(report).items() if chosen is not None or value is not None}
+    numbers = {
+        title: value for title, value in summary(report).items() if value is not None or (chosen and title != FAR)
+    }
     table = rows(list(numbers), [[percent(value) for value in numbers.values()]])
     return table if chosen is None else f"{table}\n\nOpen set by {cell(chosen.scorer)}; F at: {chosen.point['rule']}."
 
@@ -93,6 +113,21 @@ def _closed(report: Mapping[str, Any]) -> str:
         for name, key in {"overall": "accuracy", **{shot: shot for shot in SHOTS}}.items()
     ]
     return rows(titles, lines) + "\n\n" + rows(["shot group", "classes", "test images", "accuracy"], groups)
+
+
+def _calibration(measured: Mapping[str, Any]) -> str:
+    groups = ("overall", *SHOTS)
+    lines = [
+        [
+            title,
+            *(
+                decimal(measured[key][group]) if key in ("brier", "nll") else percent(measured[key][group])
+                for group in groups
+            ),
+        ]
+        for key, title in CALIBRATION.items()
+    ]
+    return rows(["softmax, without rejection", *groups], lines)
 
 
 def _classes(classes: Sequence[Mapping[str, Any]]) -> str:

@@ -18,6 +18,7 @@ COLOURS: Mapping[str, str] = {
     "few": "#D55E00",
     "common": "#0072B2",
     "open": "#CC79A7",
+    "far": "#E69F00",
     "all": "#000000",
 }
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C8C00")

@@ -9,38 +9,63 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oltr.report.cells import cell, percent, rows
-from oltr.report.summary import headline, summary
+from oltr.report.summary import CLOSED, headline, refusal, summary
 
 Report = Mapping[str, Any]
 
 
 def table(reports: Sequence[Report]) -> str:
     """One row a run for a terminal, in percent; below it what the columns after ``few`` were measured with."""
-    if not reports:
-        return ""
-    lines = [["run (%)", *summary(reports[0])]]
-    lines += [[_name(report), *map(percent, summary(report).values())] for report in reports]
-    if all(headline(report) is None for report in reports):
-        lines = [line[:5] for line in lines]
+    ranked, refused = _leaderboard(reports)
+    if not ranked:
+        return "\n".join(refused)
+    columns = _columns(ranked)
+    lines = [["run (%)", *columns]]
+    for report in ranked:
+        row = summary(report)
+        lines.append([_name(report), *(percent(row[title]) for title in columns)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(_padded(line, widths)).rstrip() for line in lines]
-    return "\n".join([text[0], "-" * max(map(len, text)), *text[1:], *_notes(reports)])
+    return "\n".join([text[0], "-" * max(map(len, text)), *text[1:], *_notes(ranked), *refused])
 
 
 def compare(reports: Sequence[Report]) -> str:
     """A Markdown table of runs; those that differ only by seed become one row, mean ± sample standard deviation."""
-    if not reports:
-        return ""
+    ranked, refused = _leaderboard(reports)
+    if not ranked:
+        return "".join(f"{line}\n" for line in refused)
+    columns = _columns(ranked)
+    lines = []
+    for members in by_method(ranked):
+        values = [[summary(report)[title] for report in members] for title in columns]
+        seeds = ", ".join(str(report["run"].get("seed", "–")) for report in members)
+        lines.append([cell(method_name(members)), seeds, *map(_spread, values)])
+    return "\n\n".join([rows(["run (%)", "seeds", *columns], lines), *_notes(ranked), *map(cell, refused)]) + "\n"
+
+
+def by_method(reports: Sequence[Report]) -> list[list[Report]]:
+    """The runs that differ only by seed, together, in the order of their first."""
     groups: dict[str, list[Report]] = {}
     for report in reports:
         groups.setdefault(_without_seed(report), []).append(report)
-    lines = []
-    for members in groups.values():
-        columns = zip(*(summary(report).values() for report in members), strict=True)
-        seeds = ", ".join(str(report["run"].get("seed", "–")) for report in members)
-        name = _name(members[0]) if len(members) == 1 else _shared_name(members)
-        lines.append([cell(name), seeds, *map(_spread, columns)])
-    return "\n\n".join([rows(["run (%)", "seeds", *summary(reports[0])], lines), *_notes(reports)]) + "\n"
+    return list(groups.values())
+
+
+def method_name(members: Sequence[Report]) -> str:
+    """What the runs of one method are called together: the name without its seed; that of a run alone as it is."""
+    return _name(members[0]) if len(members) == 1 else _shared_name(members)
+
+
+def _leaderboard(reports: Sequence[Report]) -> tuple[list[Report], list[str]]:
+    """The runs that may be ranked, and a line for each that may not."""
+    refused = [f"refused: {_name(report)}: {reason}" for report in reports if (reason := refusal(report)) is not None]
+    return [report for report in reports if refusal(report) is None], refused
+
+
+def _columns(reports: Sequence[Report]) -> list[str]:
+    """The columns that any of the runs has a number in; those of the closed set always."""
+    found = [summary(report) for report in reports]
+    return [title for title in found[0] if title in CLOSED or any(row[title] is not None for row in found)]
 
 
 def _name(report: Report) -> str:

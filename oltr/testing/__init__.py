@@ -4,9 +4,10 @@ Called from a test of the part's own package; nothing here needs pytest. A part 
 by the name under which it is installed.
 """
 
-from oltr.testing.functions import check_loss, check_schedule, check_scorer
+from oltr.testing.functions import check_loss, check_schedule
 from oltr.testing.images import check_dataset, check_sampler, check_transform
 from oltr.testing.networks import check_backbone, check_classifier
+from oltr.testing.scorers import check_scorer
 
 __all__ = [
     "check_backbone",

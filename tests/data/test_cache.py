@@ -16,7 +16,7 @@ from oltr.data.cache import CachedSet, cached
 from oltr.data.cache_file import GuardedFile
 from oltr.data.split import Splits
 
-NAMES = ("train", "val", "test", "open")
+NAMES = ("train", "val", "test", "open", "far", "open_val")
 
 
 class Noise:
@@ -44,7 +44,7 @@ def make(count=150, sha="a", **options):
     return Splits(
         train=Noise(count, **options),
         **sets,
-        open=Noise(4, label=OPEN),
+        **{name: Noise(4, label=OPEN) for name in ("open", "far", "open_val")},
         class_names=("x", "y", "z"),
         manifest={"sha256": sha},
     )

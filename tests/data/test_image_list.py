@@ -175,6 +175,32 @@ def test_classes_beyond_the_labels_are_empty_and_part_of_the_split(tmp_path: Pat
     assert not too_few.check().ok
 
 
+def test_far_and_open_validation_lists_are_read_where_there_are_any(tmp_path: Path) -> None:
+    plain = ImageList(root=write(tmp_path), list_name="Mine").splits()
+    assert plain.far is plain.open_val is None
+    data = ImageList(root=write(tmp_path, far="far/0.jpg 5\nfar/1.jpg x\n", open_val="val/0.jpg 9\n"), list_name="Mine")
+    assert not data.check().ok
+    assert any("Mine_far.txt: 2 of 2 images are missing" in line for line in data.check().lines)
+    for name in ("far/0.jpg", "far/1.jpg"):  # beside the lists, as open images may be
+        path = tmp_path / "Mine_far" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(path)
+    splits = data.splits()
+    assert splits.far is not None
+    assert splits.open_val is not None
+    assert splits.far.labels.tolist() == [OPEN, OPEN]
+    assert splits.far.read([1])[0].shape == (3, 4, 4)
+    assert list(splits.open_val.ids) == ["val/0.jpg"]
+    assert splits.manifest["sha256"] != plain.manifest["sha256"]
+    assert data.check().ok
+    for shared in ("open/1.jpg", "far/0.jpg", "test/0.jpg"):
+        write(tmp_path, far="far/0.jpg 5\n", open_val=f"val/0.jpg 1\n{shared} 1\n")
+        with pytest.raises(
+            UserError, match=f"Mine_open_val.txt: 1 of its images are tested on as well, first {shared}"
+        ):
+            data.splits()
+
+
 def test_lists_may_lie_below_the_working_directory_and_open_images_beside_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

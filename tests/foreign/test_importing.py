@@ -199,7 +199,9 @@ def test_closed_logits_alone_and_no_fixed_threshold(trained: Path, request_for: 
     folder = import_files(request_for("stage_1", out="closed"), [trained / "logits_close.npz"])
     assert reported(folder.path)["open"] is None
     assert reported(folder.path)["closed"] == reported(trained)["closed"]
-    folder = import_files(request_for("stage_1", "evaluation.fixed={}", out="bare"), [trained / "logits_open.npz"])
+    folder = import_files(
+        request_for("stage_1", "evaluation.thresholds=[known_acceptance]", out="bare"), [trained / "logits_open.npz"]
+    )
     assert reported(folder.path)["open"]["msp"]["operating_points"] == {}
     assert "AUROC" in (folder.path / "report.md").read_text()
 
@@ -361,14 +363,19 @@ def test_the_commands_import_and_export(
     where = ["--config", str(configs / "stage_1.yaml"), "--device", "cpu"]
     assert main(["export", str(trained), "--output", "out.pth"]) == 0
     assert capsys.readouterr().out == "out.pth\n"
-    assert main(["import", "out.pth", "evaluation.fixed.msp=0.2", *where, "evaluation.acceptance=0.9"]) == 0
-    assert "report: runs/Tiny_LT/stage_1/seed_0/report.md" in capsys.readouterr().out
+    assert (
+        main(
+            ["import", "out.pth", "evaluation.thresholds.1.confidence=0.2", *where, "evaluation.thresholds.0.rate=0.9"]
+        )
+        == 0
+    )
+    assert "report: runs/Tiny_LT/stage_1/seed_0/report.html" in capsys.readouterr().out
     run = reported(tmp_path / "runs" / "Tiny_LT" / "stage_1" / "seed_0")["run"]
-    assert run["config"]["evaluation"]["acceptance"] == 0.9
+    assert run["config"]["evaluation"]["thresholds"][0]["rate"] == 0.9
     assert run["command"].startswith("oltr import out.pth --config ")
-    assert "evaluation.fixed.msp=0.2 evaluation.acceptance=0.9" in run["command"]
+    assert "evaluation.thresholds.1.confidence=0.2 evaluation.thresholds.0.rate=0.9" in run["command"]
     files = [str(trained / "logits_close.npz"), str(trained / "logits_open.npz")]
     assert main(["import", *where, "--out", "other", "--seed", "3", *files]) == 0
     assert RunFolder(tmp_path / "other" / "Tiny_LT" / "stage_1" / "seed_3").report.is_file()
-    assert main(["import", "evaluation.acceptance=0.9", *where]) == 2
+    assert main(["import", "evaluation.thresholds.0.rate=0.9", *where]) == 2
     assert "no FILE among the arguments" in capsys.readouterr().err

@@ -10,8 +10,10 @@ from oltr.contracts import OPEN, Outputs
 from oltr.metrics.closed import closed_set
 from oltr.metrics.open_set import at_threshold
 from oltr.metrics.shots import shot_rule
-from oltr.metrics.thresholds import fixed, rejected
+from oltr.metrics.thresholds import rejected
 from oltr.scorers.msp import MaximumSoftmax
+from oltr.thresholds.fixed import Fixed
+from tests.thresholds.held_out import held_out
 
 GOLDEN = np.load(Path(__file__).parents[1] / "golden" / "metrics.npz")
 CASES = sorted({key.split("/")[0] for key in GOLDEN.files})
@@ -69,5 +71,6 @@ def test_closed_set_matches_the_published_code(case):
 def test_msp_and_a_fixed_threshold_reject_what_the_original_rejects(case):
     logits = GOLDEN[f"{case}/logits"]
     scores = MaximumSoftmax()(Outputs(torch.empty(len(logits), 0), torch.from_numpy(logits))).numpy()
-    predictions = np.where(rejected(scores, fixed(float(GOLDEN[f"{case}/theta"]))), OPEN, logits.argmax(1))
+    threshold = Fixed(scorer="msp", confidence=float(GOLDEN[f"{case}/theta"]))(held_out([]))
+    predictions = np.where(rejected(scores, threshold), OPEN, logits.argmax(1))
     np.testing.assert_array_equal(predictions, GOLDEN[f"{case}/preds"])

@@ -8,7 +8,8 @@ from sklearn.metrics import f1_score
 
 from oltr.contracts import OPEN, UserError
 from oltr.metrics.f_measures import F_MEASURES
-from oltr.metrics.open_set import at_threshold, f_against_threshold
+from oltr.metrics.open_set import at_threshold, f_against_threshold, rejection_curves
+from oltr.metrics.thresholds import rejected
 
 
 @st.composite
@@ -83,7 +84,10 @@ def test_accuracies_after_rejection(case):
     assert ours["accuracy"] == accuracy
     assert ours["open_set_accuracy"] == open_accuracy
     assert ours["known_acceptance"] == (np.mean(~unknown[known]) if known.any() else None)
+    assert ours["false_rejection"]["overall"] == (np.mean(unknown[known]) if known.any() else None)
     for name, mask in groups.items():
+        away = [out for label, out in zip(labels, unknown, strict=True) if label != OPEN and mask[label]]
+        assert ours["false_rejection"][name] == (np.mean(away) if away else None)
         own = [right[labels == index].mean() for index in np.flatnonzero(mask) if (labels == index).any()]
         assert ours[name] == (pytest.approx(np.mean(own)) if own else None)
     if accuracy is None or open_accuracy is None:
@@ -108,6 +112,22 @@ def test_curves_hold_at_each_threshold_what_a_single_one_gives(case, given_grid)
             assert curves[name][index] == pytest.approx(
                 np.nan if single[name]["overall"] is None else single[name]["overall"], nan_ok=True
             )
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.integers(-4, 4), max_size=30),
+    st.lists(st.integers(-9, 9), max_size=10),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_rejection_curves_hold_what_each_threshold_rejects(values, grid, dtype):
+    scores, thresholds = np.array(values, dtype=dtype) / 10, np.array(grid, dtype=np.float64) / 10
+    curves = rejection_curves({"known": scores, "none": np.empty(0)}, thresholds)
+    assert curves["none"] is None
+    if not values:
+        assert curves["known"] is None
+    else:
+        assert curves["known"].tolist() == [rejected(scores, one).mean() for one in thresholds]
 
 
 def test_the_four_definitions_on_one_worked_example():

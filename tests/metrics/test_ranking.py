@@ -8,7 +8,7 @@ from sklearn.metrics import auc, average_precision_score, precision_recall_curve
 
 from oltr.contracts import UserError
 from oltr.metrics import ranking as module
-from oltr.metrics.ranking import RANKING, ranking, roc_curve
+from oltr.metrics.ranking import BY_GROUP, RANKING, by_group, ranking, roc_curve
 
 
 @st.composite
@@ -82,6 +82,30 @@ def test_each_metric_alone_is_the_one_of_the_ranking(case):
         options = {"trapezoid": True} if name.endswith("_trapezoid") else {}
         arrays = (known, correct, open_) if name == "oscr" else (known, open_)
         assert function(*arrays, **options) == together[name], name
+
+
+@settings(deadline=None, max_examples=50)
+@given(scores())
+def test_a_group_is_ranked_by_its_own_images_against_all_open_ones(case):
+    known, _, open_ = case
+    labels = np.arange(len(known)) * 7 % 3
+    groups = {"many": np.array([1, 0, 0, 0], bool), "medium": np.array([0, 1, 1, 0], bool), "few": np.eye(4)[3] > 0}
+    ours = by_group(known, labels, open_, groups)
+    for name, mask in groups.items():
+        own = known[mask[labels]]
+        expected = ranking(own, np.ones(len(own), dtype=bool), open_)
+        assert {metric: ours[metric][name] for metric in ours} == {metric: expected[metric] for metric in BY_GROUP}
+    assert {ours[metric]["few"] for metric in BY_GROUP} == {None}
+
+
+def test_tail_against_open_on_a_worked_example():
+    groups = {"many": np.array([True, False]), "few": np.array([False, True])}
+    ours = by_group(np.array([0.0, 1.0, 2.0, 9.0]), np.array([0, 0, 1, 1]), np.array([3.0, 4.0]), groups)
+    assert ours["auroc"] == {"many": 1.0, "few": 0.5}
+    assert ours["fpr_at_95_known"] == {"many": 0.0, "few": 1.0}
+    assert ours["frr_at_95_open"] == {"many": 0.0, "few": 0.5}
+    with pytest.raises(UserError, match="scores_known 1, labels 2"):
+        by_group(np.ones(1), np.array([0, 1]), np.ones(1), groups)
 
 
 def test_the_two_conventions_at_95_percent_on_a_worked_example():

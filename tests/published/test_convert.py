@@ -48,7 +48,7 @@ def test_each_published_form_converts_to_a_config_that_checks(
     for key in ("epochs", "batch_size", "workers", "sampler", "train_transform", "test_transform", "keep"):
         assert getattr(mine, key) == getattr(theirs, key)
     assert mine.data.name == ("places_lt" if places else "imagenet_lt")
-    assert mine.evaluation.fixed == theirs.evaluation.fixed
+    assert mine.evaluation.thresholds == theirs.evaluation.thresholds
     for name in ("backbone", "classifier"):
         ours, published = getattr(mine, name), getattr(theirs, name)
         assert {**mine.optimizer.options, **ours.optim} == dict(published.optim)

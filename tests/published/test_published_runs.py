@@ -337,7 +337,7 @@ def test_a_config_whose_training_was_edited_is_tested_as_it_was_trained(capsys: 
     after = json.loads(Path("logs/Mine_LT/meta_embedding/test_open/report.json").read_text())
     assert after["closed"] == before["closed"]
     assert after["run"]["epochs"] == 1
-    assert after["run"]["config"]["evaluation"]["fixed"] == {"msp": 0.3}
+    assert after["run"]["config"]["evaluation"]["thresholds"][1]["confidence"] == 0.3
     write(changed(tree, networks__feat_model__params__use_fc=False), path)
     capsys.readouterr()
     assert main_run(words) == 2

@@ -92,8 +92,9 @@ def test_f_measures_are_drawn_with_their_operating_points(make_report: Make) -> 
         np.testing.assert_allclose(line.get_ydata(), np.array(data[name], dtype=float))
         np.testing.assert_allclose(line.get_xdata(), data["threshold"])
     marks = [line.get_xdata()[0] for line in lines[4:]]
-    assert marks == [point["threshold"] for point in entry["operating_points"].values()]
-    assert len(marks) == 2
+    points = entry["operating_points"]
+    assert marks == [points["known_acceptance_0.9"]["threshold"], points["fixed_0.3"]["threshold"]]
+    assert points["per_class"]["threshold"] is None  # one for each class has no place on this axis
 
 
 def test_histograms_have_a_panel_a_scorer_and_the_three_kinds(make_report: Make) -> None:
@@ -106,6 +107,30 @@ def test_histograms_have_a_panel_a_scorer_and_the_three_kinds(make_report: Make)
         assert [patch.get_label() for patch in outlines] == ["known, many and medium", "known, few", "open"]
         for patch, kind in zip(outlines, ("common", "few", "open"), strict=True):
             np.testing.assert_allclose(patch.get_data().values, np.array(shares[kind]) * 100)
+
+
+def test_a_far_open_set_has_its_histogram(make_report: Make) -> None:
+    report = make_report(far=True)
+    figure = score_histograms(report)
+    assert figure is not None
+    outlines = {patch.get_label(): patch for patch in figure.axes[0].patches}
+    expected = np.array(report["open"]["msp"]["curves"]["histogram"]["shares"]["far"]) * 100
+    np.testing.assert_allclose(outlines["far open"].get_data().values, expected)
+
+
+def test_pictures_show_the_first_six_scorers_and_say_so(make_report: Make) -> None:
+    report = make_report()
+    entry = report["open"]["msp"]
+    report["open"] = {"left out": {"skipped": "why"}} | {f"scorer {index}": entry for index in range(9)}
+    drawn = roc(report), score_histograms(report)
+    for figure in drawn:
+        assert figure is not None
+        assert "the first 6 of 9 scorers" in figure.get_suptitle()
+    labels = [line.get_label().split("   ")[0] for line in drawn[0].axes[0].lines[1:]]
+    assert labels == [f"scorer {index}" for index in range(6)]
+    panels = [axes.get_xlabel().split("   ")[0] for axes in drawn[1].axes if axes.get_xlabel()]
+    assert panels == labels
+    assert "first" not in roc(make_report()).get_suptitle()
 
 
 def test_training_curves_count_epochs_from_one(make_report: Make) -> None:

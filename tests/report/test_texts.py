@@ -17,6 +17,9 @@ from oltr.report.markdown import markdown
 Make = Callable[..., dict[str, Any]]
 
 
+TITLES = {"false_rejection": "known images rejected"}
+
+
 def numbers(line: str) -> list[str]:
     return re.findall(r"(?<![\w.])(?:\d+\.\d|–)(?![\w.])", line)
 
@@ -27,6 +30,8 @@ def expected_row(report: dict[str, Any]) -> list[str]:
     shares = [report["closed"][key] for key in ("accuracy", "many", "medium", "few")]
     shares += [msp["ranking"][key] for key in ("auroc", "fpr_at_95_known", "oscr")]
     shares += [point[key]["overall"] for key in ("f_oltr2020", "f_oltr2019", "f_micro", "f1_macro_k1")]
+    shares += [point["false_rejection"]["few"]]
+    shares += [msp["far"]["ranking"]["auroc"]] if msp["far"] else []
     return [f"{share * 100:.1f}" for share in shares]
 
 
@@ -35,13 +40,13 @@ def test_write_makes_every_file_and_removes_stale_pictures(make_report: Make, tm
     report = make_report()
     written = write(report, folder, [{"epoch": 0, "loss": {"total": 1.0}, "lr": {}, "val": {"accuracy": 0.5}}])
     assert sorted(folder.iterdir()) == sorted(written)
-    assert len(written) == 8
+    assert len(written) == 9
     assert json.loads((folder / "report.json").read_text(encoding="utf-8")) == report
     text = (folder / "report.md").read_text(encoding="utf-8")
     assert set(re.findall(r"\]\((\S+\.png)\)", text)) == {path.name for path in written if path.suffix == ".png"}
     write(make_report(unknown=False), folder)
     left = {path.name for path in folder.iterdir()}
-    assert left == {"report.json", "report.md", "accuracy_by_class.png", "confusion.png"}
+    assert left == {"report.json", "report.md", "report.html", "accuracy_by_class.png", "confusion.png"}
 
 
 def test_writing_a_number_that_json_lacks_fails_before_any_file(make_report: Make, tmp_path: Path) -> None:
@@ -73,11 +78,13 @@ def test_markdown_tells_the_numbers_the_command_and_why_a_scorer_was_skipped(mak
     assert expected_row(report) in [numbers(line) for line in text.splitlines()]
     assert "```sh\npython main.py --config a.yaml\n```" in text
     assert "- prototypes: it needs class centroids" in text
-    assert text.count("<details>") == text.count("</details>") == 3  # norm's point, classes, provenance
+    assert text.count("<details>") == text.count("</details>") == 4  # norm's points, classes, provenance
     point = report["open"]["msp"]["operating_points"]["fixed_0.3"]
-    for name in ("f_micro", "f1_unknown"):
+    for name in ("false_rejection", "f_micro", "f1_unknown"):
         shown = [f"{value * 100:.1f}" for value in point[name].values()]
-        assert shown in [numbers(line) for line in text.splitlines() if line.startswith(f"| {cell(name)} ")]
+        assert shown in [
+            numbers(line) for line in text.splitlines() if line.startswith(f"| {TITLES.get(name, cell(name))} ")
+        ]
     first = next(line for line in text.splitlines() if line.startswith(r"| a\|b |"))
     row = report["classes"][0]
     assert f"| {row['train_images']} | many | 8 | {row['accuracy'] * 100:.1f} |" in first
@@ -94,10 +101,64 @@ def test_table_has_a_row_a_run(make_report: Make) -> None:
     reports = [make_report(), make_report(seed=1), make_report(unknown=False)]
     lines = table(reports).splitlines()
     assert [numbers(line) for line in lines[2:4]] == [expected_row(report) for report in reports[:2]]
-    assert numbers(lines[4])[4:] == ["–"] * 7
+    assert numbers(lines[4])[4:] == ["–"] * 8
     assert "msp; F at: 90 % of the known validation images accepted" in lines[5]
     assert "AUROC" not in table(reports[2:])
     assert table([]) == compare([]) == ""
+
+
+def test_far_columns_where_a_run_has_a_far_open_set(make_report: Make) -> None:
+    near, far = make_report(), make_report(far=True, seed=1)
+    text = markdown(far)
+    assert "AUROC far" in table([far])
+    assert numbers(table([far]).splitlines()[2]) == expected_row(far)
+    assert "AUROC far" not in table([near])
+    lines = table([near, far]).splitlines()
+    assert numbers(lines[2]) == [*expected_row(near), "–"]
+    entry = far["open"]["norm"]["far"]
+    shown = [f"{value * 100:.1f}" for value in entry["ranking"].values()]
+    assert "The same against the far open set" in text
+    assert shown in [numbers(line) for line in text.splitlines() if line.startswith("| norm ")]
+    share = far["open"]["msp"]["operating_points"]["per_class"]["far_open_accuracy"]
+    assert f"far open images rejected {share * 100:.1f}" in text
+    assert "far open" not in markdown(near)
+
+
+def test_markdown_has_groups_against_the_open_set_and_calibration(make_report: Make) -> None:
+    report = make_report()
+    lines = markdown(report).splitlines()
+    groups = report["open"]["norm"]["groups"]
+    shown = [f"{groups[key][shot] * 100:.1f}" for key in groups for shot in ("many", "medium", "few")]
+    assert shown in [numbers(line) for line in lines if line.startswith("| norm ")]
+    measured = report["calibration"]
+    assert [f"{value * 100:.1f}" for value in measured["ece"].values()] in [
+        numbers(line) for line in lines if line.startswith("| ECE ")
+    ]
+    decimals = " | ".join(f"{value:.3f}" for value in measured["nll"].values())
+    assert f"| negative log-likelihood (nats) | {decimals} |" in lines
+
+
+def test_thresholds_by_class_and_those_not_set_are_told(make_report: Make) -> None:
+    report = make_report()
+    report["thresholds_skipped"] = {"open_val": "no open validation set"}
+    text = markdown(report)
+    classes = report["open"]["msp"]["operating_points"]["per_class"]["class_thresholds"]
+    assert f"a threshold for each class, {min(classes):.4g} to {max(classes):.4g}" in text
+    assert r"- threshold open\_val: no open validation set" in text
+
+
+def test_a_run_selected_on_test_data_is_refused_by_leaderboards(make_report: Make) -> None:
+    good = make_report()
+    bad = make_report(seed=1, test_selected=True, test_selected_because=["epochs were chosen on the test set."])
+    for text in (table([bad, good]), compare([good, bad])):
+        assert "refused: Set/stage" in text
+        assert "epochs were chosen on the test set." in text
+    assert numbers(table([bad, good]).splitlines()[2]) == expected_row(good)
+    assert compare([good, bad]).splitlines()[2].startswith(r"| Set/stage\_1/seed\_0 | 0 |")
+    assert table([bad]) == "refused: Set/stage_1/seed_1: epochs were chosen on the test set."
+    assert compare([bad]) == table([bad]) + "\n"
+    assert "**Selected on test data:** epochs were chosen on the test set." in markdown(bad)
+    assert "test data" not in markdown(good)
 
 
 def test_compare_gives_the_mean_and_deviation_over_seeds(make_report: Make) -> None:

@@ -1,0 +1,1 @@
+"""Many runs of one suite: planned, run, told apart by statistics, and put into tables."""

@@ -1,0 +1,1 @@
+"""Threshold rules: from which score on an image is rejected as unknown."""
