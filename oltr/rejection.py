@@ -35,12 +35,10 @@ class Rejection:
         """The report's entry for scorer ``name``; rules that cannot be set are added to ``unset`` with the reason."""
         points = {}
         for threshold in self.thresholds:
-            try:
-                limit = threshold(self._held_out(name))
-            except UserError as error:
-                unset[threshold.label] = str(error)
-                continue
-            if limit is not None:
+            limit, fault = self._limit(threshold, name)
+            if fault is not None:
+                unset[threshold.label] = fault
+            elif limit is not None:
                 points[threshold.label] = {"rule": threshold.rule, **self._point(name, limit)}
         far = self.parts.get("far")
         return {
@@ -54,6 +52,20 @@ class Rejection:
                 "roc": roc(self.parts["test"].scores[name], far.scores[name]),
             },
         }
+
+    def _limit(self, threshold: Threshold, name: str) -> tuple[float | NDArray[np.float64] | None, str | None]:
+        """What the rule gives for a scorer, or why it gives nothing that images can be held against."""
+        try:
+            limit = threshold(self._held_out(name))
+        except UserError as error:
+            return None, str(error)
+        except Exception as error:  # of a rule that is not ours; the others can go on
+            return None, f"it failed: {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        if limit is None:
+            return None, None
+        if np.shape(limit) not in ((), (class_count(self.groups),)) or not np.isfinite(limit).all():
+            return None, f"it must give a finite number, or one for each class, not {np.asarray(limit)!s:.60}"
+        return limit, None
 
     def _held_out(self, name: str) -> HeldOut:
         """What a rule may see: no image of the test set, and none of the open sets that it is tested on."""

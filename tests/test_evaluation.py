@@ -348,3 +348,28 @@ def test_a_validation_set_of_test_images_is_told(tmp_path: Path) -> None:
         "run"
     ]
     assert said["test_selected_because"] == ["the config says that something in it was chosen on the test set"]
+
+
+def test_a_rule_that_fails_or_gives_no_number_is_told_and_costs_the_others_nothing(tmp_path: Path) -> None:
+    class Rule:
+        rule = "as the test says"
+
+        def __init__(self, label: str, give: Any) -> None:
+            self.label, self.give = label, give
+
+        def __call__(self, held_out: HeldOut) -> Any:
+            return self.give(held_out)
+
+    rules = [
+        Rule("nan", lambda held_out: float("nan")),
+        Rule("short", lambda held_out: np.zeros(2)),
+        Rule("broken", lambda held_out: held_out.missing),
+        Rule("not meant", lambda held_out: None),
+        Rule("good", lambda held_out: 0.3),
+    ]
+    predictions = stored(tmp_path / "p.h5", val=VAL, test=TEST, open=UNKNOWN)
+    found = evaluate(predictions, scorers={"first": FirstFeature()}, rule=shot_rule(), thresholds=rules)
+    assert list(found["open"]["first"]["operating_points"]) == ["good"]
+    assert found["thresholds_skipped"].keys() == {"nan", "short", "broken"}
+    assert found["thresholds_skipped"]["nan"].endswith("not nan")
+    assert "AttributeError" in found["thresholds_skipped"]["broken"]

@@ -8,6 +8,7 @@ from oltr.testing.functions import check_loss, check_schedule
 from oltr.testing.images import check_dataset, check_sampler, check_transform
 from oltr.testing.networks import check_backbone, check_classifier
 from oltr.testing.scorers import check_scorer
+from oltr.testing.thresholds import check_threshold
 
 __all__ = [
     "check_backbone",
@@ -17,5 +18,6 @@ __all__ = [
     "check_sampler",
     "check_schedule",
     "check_scorer",
+    "check_threshold",
     "check_transform",
 ]
