@@ -194,11 +194,9 @@ def _plugins(chosen: argparse.Namespace) -> int:
 def _report(chosen: argparse.Namespace) -> int:
     from tqdm import tqdm
 
-    from oltr.results import compare_on_a_page, every_scorer, report_again
+    from oltr.results import compare_on_a_page, report_again
 
-    scorers = None
-    if chosen.scorers is not None:
-        scorers = every_scorer() if chosen.scorers == "all" else [name for name in chosen.scorers.split(",") if name]
+    scorers = None if chosen.scorers is None else [name for name in chosen.scorers.split(",") if name]
     for run in tqdm(chosen.runs, desc="runs", leave=False, disable=None):
         report_again(run, scorers)
     print(_table([run / "report.json" for run in chosen.runs]), end="")

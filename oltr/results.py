@@ -82,7 +82,10 @@ def suffices(target: Path, stage: StageConfig) -> bool:
 
 
 def report_again(path: Path, scorers: Sequence[str] | None = None) -> None:
-    """Recompute a run's report from its stored predictions, with other ``scorers`` if they are named."""
+    """Recompute a run's report from its stored predictions, with other ``scorers`` if they are named.
+
+    ``all`` stands for the run's own, of which the first stays the headline's, and all others that are installed.
+    """
     folder, scored_by = RunFolder(path if (path / "config.yaml").is_file() else path.parent), _scored_by(path)
     if not path.is_dir() or (not folder.started and scored_by is None):
         runs = sorted(str(found.parent) for found in path.rglob("config.yaml"))
@@ -90,7 +93,8 @@ def report_again(path: Path, scorers: Sequence[str] | None = None) -> None:
     stage = scored_by or config.load(folder.config)
     if scorers is not None:
         chosen = {part.name: part for part in stage.evaluation.scorers}
-        named = tuple(chosen.get(name, Part(name=name)) for name in dict.fromkeys(scorers))
+        names = [*chosen, *every_scorer()] if list(scorers) == ["all"] else scorers
+        named = tuple(chosen.get(name, Part(name=name)) for name in dict.fromkeys(names))
         stage = replace(stage, evaluation=replace(stage.evaluation, scorers=named))
         _check(stage)
     write_report(path, stage, folder)

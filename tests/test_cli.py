@@ -462,4 +462,5 @@ def test_report_scores_anew_with_other_scorers_and_compares_on_one_page(
     assert main(["report", str(folder), "--scorers", "all"]) == 0
     told = json.loads((folder / "report.json").read_text())["open"]
     assert {"msp", "knn", "openmax", "odin"} <= told.keys()
+    assert list(told)[:3] == ["msp", "gen", "mahalanobis"]  # those that it was scored with stay first
     assert "--scorers: no scorer 'mps'; did you mean 'msp'?" in fails("report", str(folder), "--scorers", "mps")

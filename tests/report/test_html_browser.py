@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from oltr.report.cells import percent
 from oltr.report.html import page
 from tests.report.browser import Browser, Tab, browser, executable
 from tests.report.conftest import build_report
@@ -179,6 +181,16 @@ def test_operating_points_show_their_own_numbers(chromium: Browser, one: Path, r
     grid = report["open"]["msp"]["curves"]["f_measures"]["threshold"]
     assert grid[placed] <= points[0]["threshold"] * (1 - 1e-4) <= grid[placed + 1]
     assert tab.complaints() == []
+
+
+def test_numbers_are_printed_as_in_the_rest_of_the_report(chromium: Browser, one: Path, report: dict[str, Any]) -> None:
+    tab = chromium.open(one)
+    shares = [0.5825, 0.5875, 0.0025, 0.63545, 0.63555, 0.5, 1.0, 0.00049, *(count / 4000 for count in range(40))]
+    script = (files("oltr.report.html") / "static" / "data.js").read_text(encoding="utf-8")
+    assert tab.run(f"(() => {{ {script}; return {shares}.map(percent); }})()") == [percent(value) for value in shares]
+    point = next(iter(report["open"]["msp"]["operating_points"].values()))
+    shown = tab.run("[...document.querySelectorAll('#live-f tbody td:last-child')].map(cell => cell.textContent)")
+    assert shown == [percent(point[name]["overall"]) for name in SHARES]
 
 
 def test_another_scorer_has_its_own_curves(chromium: Browser, one: Path, report: dict[str, Any]) -> None:

@@ -36,6 +36,11 @@ def whole(values: Shares | None) -> list[int | None] | None:
     return None if values is None else [None if value is None else round(value * 10000) for value in values]
 
 
+def precise(values: Shares) -> list[float | None]:
+    """The same in ten-thousandths with a remainder: what is printed is rounded once, as everywhere in the report."""
+    return [None if value is None else round(value * 10000, 4) for value in values]
+
+
 def thin(count: int, step: float) -> list[int]:
     """Indices of the points kept of ``count``, evenly spread, both ends among them."""
     kept = min(count, max(FEWEST_POINTS, round(count / step)))
@@ -84,9 +89,9 @@ def _point(label: str, point: Mapping[str, Any]) -> dict[str, Any]:
         "rule": point["rule"],
         "threshold": point["threshold"],
         "words": threshold_words(point),
-        "f": dict(zip(F_MEASURES, whole([point[name]["overall"] for name in F_MEASURES]) or [], strict=True)),
-        "rejection": dict(zip(REJECTED, whole([rejected[name] for name in REJECTED]) or [], strict=True)),
-        "accuracy": whole([point["accuracy"], *(point[shot] for shot in SHOTS)]),
+        "f": dict(zip(F_MEASURES, precise([point[name]["overall"] for name in F_MEASURES]), strict=True)),
+        "rejection": dict(zip(REJECTED, precise([rejected[name] for name in REJECTED]), strict=True)),
+        "accuracy": precise([point["accuracy"], *(point[shot] for shot in SHOTS)]),
         "confusion": _confusion(point["confusion"]),
     }
 
@@ -100,7 +105,7 @@ def _confusion(table: Mapping[str, Mapping[str, float | None]]) -> dict[str, Any
     return {
         "columns": columns,
         "rows": list(table),
-        "shares": [whole([row[column] for column in columns]) for row in table.values()],
+        "shares": [precise([row[column] for column in columns]) for row in table.values()],
     }
 
 

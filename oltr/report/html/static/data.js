@@ -8,8 +8,11 @@ const share = (whole) => (whole === null || whole === undefined ? null : whole /
 
 const shares = (wholes) => (wholes ?? []).map(share);
 
+/** To one digit, of equally near ones the even one, as the rest of the report: toFixed alone makes 58.25 to 58.3. */
+const rounded = (number) => (number - Math.floor(number) === 0.25 ? number - 0.05 : number).toFixed(1);
+
 /** A share from 0 to 1 in percent; – where it is not defined. */
-const percent = (value) => (value === null || value === undefined ? "–" : (value * 100).toFixed(1));
+const percent = (value) => (value === null || value === undefined ? "–" : rounded(value * 100));
 
 const byId = (id) => document.getElementById(id);
 
