@@ -127,7 +127,17 @@ setup(
         "jinja2",
     ],
     extras_require={
-        "dev": ["pytest", "pytest-xdist", "hypothesis", "scipy", "ruff", "mypy", "types-PyYAML", "types-tqdm"],
+        "dev": [
+            "pytest",
+            "pytest-xdist",
+            "hypothesis",
+            "scipy",
+            "ruff",
+            "mypy",
+            "types-PyYAML",
+            "types-tqdm",
+            "pytorch-ood>=0.4,<0.5",
+        ],
     },
     entry_points={"console_scripts": ["oltr = oltr.cli:main"], **PARTS},
 )
