@@ -118,7 +118,7 @@ def write(
     if markdown is not None:
         beside = {what: f"{markdown.stem}_{what}.svg" for what in _diagrams(taken)}
         content |= {markdown.with_name(beside[what]): text for what, text in _diagrams(taken).items()}
-        content[markdown] = page(suite, rows, beside)
+        content[markdown] = page(suite, rows, beside, _made(suite, reports))
     if tex is not None and taken:
         content[tex] = latex([leaderboard(taken), *by_scorer(taken)])
     for path, text in content.items():
@@ -134,6 +134,23 @@ def _diagrams(rows: Sequence[Row]) -> dict[str, str]:
         for what, result in found.items()
         if result is not None
     }
+
+
+def _made(suite: Suite, reports: Sequence[tuple[Job, Mapping[str, Any]]]) -> list[str]:
+    """By which command, on what and with what the runs were made: a line for each combination that there is."""
+    found: dict[str, list[str]] = {}
+    for job, report in reports:
+        facts = report["provenance"]
+        machine, commit = facts.get("hardware") or {}, facts.get("git_commit")
+        told = [
+            ", ".join([machine.get("cpu", "an unknown machine"), *machine.get("gpus", ())]),
+            f"threads {machine.get('threads', 'unknown')}",
+            f"torch {(facts.get('packages') or {}).get('torch', 'unknown')}",
+            f"oltr {facts.get('oltr', 'unknown')}{f' at {commit[:10]}' if commit else ''}",
+        ]
+        found.setdefault(", ".join(told), []).append(job.name)
+    lines = [line if len(found) == 1 else f"{line}: {'; '.join(names)}" for line, names in found.items()]
+    return [f"Command: oltr bench {suite.path}", *lines]
 
 
 def _html(suite: Suite, rows: Sequence[Row], reports: Sequence[tuple[Job, Mapping[str, Any]]]) -> str:

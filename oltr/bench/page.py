@@ -35,10 +35,16 @@ SCORERS = (
 )
 
 
-def page(suite: Suite, found: Sequence[Row], pictures: Mapping[str, str] | None = None) -> str:
-    """Leaderboard, warnings, statistics and scorers; ``pictures`` are file names by `methods` and `scorers`."""
+def page(
+    suite: Suite, found: Sequence[Row], pictures: Mapping[str, str] | None = None, made: Sequence[str] = ()
+) -> str:
+    """Leaderboard, warnings, statistics and scorers; ``pictures`` are file names by `methods` and `scorers`.
+
+    ``made`` are lines that say how the runs were made.
+    """
     taken = ranked(found)
-    sections = [f"# {cell(suite.name)}", overview(suite, found)]
+    sections = [f"# {cell(suite.name)}", *(["\n".join(f"- {cell(line)}" for line in made)] if made else [])]
+    sections.append(overview(suite, found))
     if taken:
         sections += [
             *_cost(taken),

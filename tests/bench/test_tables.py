@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oltr.bench import comparison
+from oltr.bench.command import _made
 from oltr.bench.page import overview, page
 from oltr.bench.suite import Method, Suite
 from oltr.bench.tables import LEADERBOARD, by_scorer, leaderboard, skipped
@@ -202,3 +203,27 @@ def test_the_page_holds_tests_ranks_and_what_they_rest_on(suite: Suite, rows: li
     assert "- it reads the head — OLTR &amp; CFL: knn" in text
     assert "| plain | 0, 1, 2 | 100 | 10 | none | 1 | `c.yaml` |" in text
     assert "read them as the range seen" in text
+
+
+def test_the_page_says_how_the_runs_were_made() -> None:
+    class Named:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    facts = {
+        "hardware": {"cpu": "a_cpu", "gpus": [], "threads": 1},
+        "packages": {"torch": "2.9"},
+        "oltr": "1.0",
+        "git_commit": "0123456789abcdef",
+    }
+    other = {**facts, "hardware": {"cpu": "b", "gpus": ["H200"], "threads": 2}, "git_commit": None}
+    suite = Suite(name="Tiny", path=Path("tiny.yaml"), methods=())
+    one: Any = [(Named("plain, seed 0"), {"provenance": facts}), (Named("plain, seed 1"), {"provenance": facts})]
+    line = "a_cpu, threads 1, torch 2.9, oltr 1.0 at 0123456789"
+    assert _made(suite, one) == ["Command: oltr bench tiny.yaml", line]
+    both = [*one, (Named("other, seed 0"), {"provenance": other})]
+    assert _made(suite, both)[1:] == [
+        f"{line}: plain, seed 0; plain, seed 1",
+        "b, H200, threads 2, torch 2.9, oltr 1.0: other, seed 0",
+    ]
+    assert page(suite, [], made=_made(suite, one)).startswith("# Tiny\n\n- Command: oltr bench tiny.yaml\n- a\\_cpu")
