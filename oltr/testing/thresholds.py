@@ -17,7 +17,7 @@ def check_threshold(
     part: str | Callable[..., Any],
     *,
     options: Mapping[str, Any] | None = None,
-    scorer: str = "msp",
+    scorer: str = "any",
     num_classes: int = 6,
 ) -> None:
     """A threshold rule tells its label and what it does, and gives a finite number, one for each class, or None.

@@ -23,7 +23,7 @@ OURS = [plugin.name for plugin in THRESHOLDS.plugins if plugin.distribution == "
 
 @pytest.mark.parametrize(("name", "options"), [(name, given) for name in OURS for given in OPTIONS.get(name, ({},))])
 def test_ours_conform(name: str, options: dict[str, Any]) -> None:
-    check_threshold(name, options=options)
+    check_threshold(name, options=options, scorer="msp")
 
 
 class Rule:
