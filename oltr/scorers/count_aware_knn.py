@@ -49,20 +49,22 @@ class CountAwareNeighbours:
         start = 0
         for counts in self._runs:
             part = slice(start, start + sum(counts))
-            value, index = self._best_class(closeness(queries, among.points[part], among.offsets[part]), counts)
-            nearest = torch.where(value > best, index + start, nearest)
-            best = torch.maximum(best, value)
-            start = part.stop
+            found = closeness(queries, among.points[part], among.offsets[part])
+            for own in torch.split(found, counts, dim=1):
+                self._take_better(own, start, best, nearest)
+                start += own.shape[1]
         return nearest
 
-    def _best_class(self, found: Tensor, counts: list[int]) -> tuple[Tensor, Tensor]:
-        """Of the classes of a run [B, M] the largest k-th closeness, [B], and which point's it is, [B]."""
-        parts = torch.split(found, counts, dim=1)
-        kth = [part.topk(min(self.k, count), dim=1) for part, count in zip(parts, counts, strict=True)]
-        values, which = torch.stack([each.values[:, -1] for each in kth], dim=1).max(dim=1)
-        starts = torch.tensor(counts).cumsum(0) - torch.tensor(counts)
-        indices = torch.stack([each.indices[:, -1] for each in kth], dim=1) + starts
-        return values, indices.gather(1, which.unsqueeze(1)).squeeze(1)
+    def _take_better(self, found: Tensor, start: int, best: Tensor, nearest: Tensor) -> None:
+        """Put the k-th closeness to a class, of ``found`` [B, n], and whose it is, where ``best`` [B] is less.
+
+        Most queries have a class already whose k-th image is nearer than the nearest of this one: they need no order.
+        """
+        rows = torch.nonzero(found.amax(dim=1) > best).squeeze(1)
+        kth = found[rows].topk(min(self.k, found.shape[1]), dim=1)
+        better = kth.values[:, -1] > best[rows]
+        best[rows[better]] = kth.values[better, -1]
+        nearest[rows[better]] = kth.indices[better, -1] + start
 
 
 def _whole_classes(counts: list[int]) -> list[list[int]]:
