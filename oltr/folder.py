@@ -151,8 +151,9 @@ class RunFolder:
         try:
             report = json.loads(self.report.read_text(encoding="utf-8"))
             run, before = report["run"], report["provenance"].get("before") or {}
-            seen = None if run["images_seen"] is None else run["images_seen"] + before.get("images_seen", 0)
-            return {"run": self.name, "images_seen": seen, "test_selected": run.get("test_selected", False)}
+            seen = [run["images_seen"], before.get("images_seen", 0)]  # not known of what was imported
+            total = None if None in seen else sum(seen)
+            return {"run": self.name, "images_seen": total, "test_selected": run.get("test_selected", False)}
         except (OSError, ValueError, KeyError, TypeError):
             return {"run": self.name}
 

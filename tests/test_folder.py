@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,19 @@ def test_a_published_config_names_its_own_folder() -> None:
     assert RunFolder.of(config, out=Path("runs"), seed=0, given=given).path == Path("runs/ImageNet_LT/stage1")
     assert RunFolder.of(config, out=Path("runs"), seed=0, given=Path("mine/a")).path == Path("runs/mine/a")
     assert RunFolder.of(config, out=None, seed=0, given=given).published
+
+
+def test_what_a_run_owes_to_the_test_set_is_told_also_where_images_seen_are_not_known(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+
+    def told(own: int | None, before: dict[str, object] | None) -> object:
+        run = {"images_seen": own, "test_selected": True}
+        folder.report.write_text(json.dumps({"run": run, "provenance": {"before": before}}))
+        found = folder.told()
+        assert found["test_selected"]
+        return found["images_seen"]
+
+    assert told(7, None) == 7
+    assert told(7, {"images_seen": 5}) == 12
+    assert told(7, {"images_seen": None}) is None  # the stage before was imported
+    assert told(None, {"images_seen": 5}) is None
