@@ -118,6 +118,8 @@ def resnet(sheet: Sheet) -> None:
         sheet.hold(drawn, RESNET, f"{case}/weights_first2")
         seen = outputs_of(network, [key.rpartition("/")[2] for key in RESNET.keys(f"{case}/stat/*")])
         sheet.hold(network(image), RESNET, f"{case}/features_f32")
+        if network.modulatedatt is not None:  # of whose maps the network itself takes no more than the mean
+            network.avgpool(network.modulatedatt(seen["layer4"]))
         for child, value in seen.items():
             sheet.hold([value.mean(), value.std(), value.abs().max()], RESNET, f"{case}/stat/{child}")
         network = copy.deepcopy(network).double()

@@ -61,22 +61,40 @@ class ResidualNetwork(nn.Module):
         self.modulatedatt = ModulatedAttention(channels=channels, size=map_size) if attention else None
 
     def forward(self, images: Tensor) -> Tensor:
+        return self.beyond("maps", self.until("maps", images))
+
+    @property
+    def cuts(self) -> dict[str, tuple[str, ...]]:
+        """Where the network can be cut in two, the last place first, and the children that stand beyond each."""
+        last = ("fc_add", "dropout")
+        return {"pooled": last, "maps": ("modulatedatt", "avgpool", *last)}
+
+    def until(self, cut: str, images: Tensor) -> Tensor:
+        """What stands at a cut: pooled features [B, C], or the last maps [B, C, h, w]."""
         if self.modulatedatt is not None and images.shape[-2:] != (self.image_size, self.image_size):
             height, width = images.shape[-2:]
             raise UserError(
                 f"the backbone's attention is sized for images of {self.image_size} x {self.image_size}, "
                 f"not {height} x {width}: set the backbone's image_size, or resize the images"
             )
-        maps = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))
+        maps: Tensor = self.maxpool(F.relu(self.bn1(self.conv1(images)), inplace=True))
         for name in self.stages:
             maps = self.get_submodule(name)(maps)
-        if self.modulatedatt is not None:
-            maps = self.modulatedatt(maps)
-        pooled = self.avgpool(maps).flatten(1)
+        return maps if cut == "maps" else self._pooled(maps)
+
+    def beyond(self, cut: str, values: Tensor) -> Tensor:
+        """The features, from what stands at a cut."""
+        pooled = self._pooled(values) if cut == "maps" else values
         if self.fc_add is not None:
             pooled = F.relu(self.fc_add(pooled), inplace=True)
         features: Tensor = self.dropout(pooled)
         return features
+
+    def _pooled(self, maps: Tensor) -> Tensor:
+        if self.modulatedatt is not None:
+            return self.modulatedatt.mean(maps)
+        pooled: Tensor = self.avgpool(maps).flatten(1)
+        return pooled
 
 
 def check_options(*, width: int, dropout: float, image_size: int) -> None:

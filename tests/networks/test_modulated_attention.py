@@ -62,3 +62,24 @@ def test_equals_a_loop_over_positions_at_another_size():
 def test_a_map_of_another_size_is_refused():
     with pytest.raises(UserError, match="sized for 3 x 3 maps, not 3 x 4"):
         ModulatedAttention(channels=4, size=3)(torch.zeros(1, 4, 3, 4))
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_the_mean_is_that_of_the_whole_output_and_so_are_its_gradients(size):
+    torch.manual_seed(0)
+    attention = ModulatedAttention(channels=6, size=size).double()
+    for parameter in attention.parameters():
+        torch.nn.init.normal_(parameter)
+    maps = torch.randn(4, 6, size, size, dtype=torch.float64, requires_grad=True)
+    cotangent = torch.randn(4, 6, dtype=torch.float64)
+    found = []
+    for pooled in (attention.mean(maps), attention(maps).mean((2, 3))):
+        gradients = torch.autograd.grad((pooled * cotangent).sum(), (maps, *attention.parameters()))
+        found.append((pooled, *gradients))
+    for name, fast, plain in zip(("mean", "maps", *attention.state_dict()), *found, strict=True):
+        torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-12, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_the_mean_refuses_a_map_of_another_size_too():
+    with pytest.raises(UserError, match="sized for 3 x 3 maps, not 3 x 4"):
+        ModulatedAttention(channels=4, size=3).mean(torch.zeros(1, 4, 3, 4))
