@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from benchmarks import evaluation, heads, images, lists, losses, run_costs
+from benchmarks import evaluation, frozen, heads, images, lists, losses, run_costs
 from benchmarks.rows import Row
 
 SUITES: dict[str, tuple[Row, ...]] = {
-    "cpu": (*heads.ROWS, *losses.ROWS, *lists.ROWS, *images.ROWS, *evaluation.ROWS, *run_costs.ROWS),
+    "cpu": (*heads.ROWS, *frozen.ROWS, *losses.ROWS, *lists.ROWS, *images.ROWS, *evaluation.ROWS, *run_costs.ROWS),
 }
 
 

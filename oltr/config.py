@@ -16,6 +16,7 @@ from oltr.stage_config import (
     CacheConfig,
     ComputeConfig,
     EvaluationConfig,
+    FeatureCacheConfig,
     LossPart,
     MemoryConfig,
     NetworkPart,
@@ -27,6 +28,8 @@ KEEP = ("best", "last")
 REPLACED = ("acceptance", "fixed")
 """Keys of earlier configs in whose place threshold rules stand."""
 PRECISIONS = ("auto", "float32", "bfloat16")
+STORED = ("auto", "float32", "bfloat16", "float16")
+"""In what a feature cache may be stored."""
 SHARED_WITH_PREDECESSOR = ("data", "cache", "test_transform", "workers")
 """Overrides of these reach the stages that a stage starts from: all of a chain see the same images."""
 
@@ -129,6 +132,8 @@ def parse(plain: Mapping[str, Any], place: str) -> StageConfig:
     for key, make in (("memory", MemoryConfig), ("cache", CacheConfig)):
         if values.get(key) is not None:
             values[key] = _section(values[key], f"{place}: {key}", make)
+    if values.get("feature_cache") is not None:
+        values["feature_cache"] = _feature_cache(values["feature_cache"], f"{place}: feature_cache")
     if "compute" in values:
         values["compute"] = _compute(values["compute"], f"{place}: compute")
     if "evaluation" in values:
@@ -161,6 +166,8 @@ def check(config: StageConfig, place: str) -> None:
         if meant is not None and meant not in names:
             told = f"{meant!r} is none of this config's scorers{nearest(str(meant), names)}"
             raise ConfigError(f"{place}: evaluation.thresholds.{index}.scorer: {told}")
+    if config.feature_cache is not None:
+        _check_frozen(config, f"{place}: feature_cache")
     _check_memory(plugins.CLASSIFIERS.load(config.classifier.name), config.classifier, config, f"{place}: classifier")
     _check_scalar(config.clip_norm, f"{place}: clip_norm")
     readers = [plugins.LOSSES.load(loss.name) for loss in config.losses]
@@ -187,6 +194,17 @@ def _check_part(kind: Kind, part: Part, place: str) -> Any:
 def _check_memory(part: Any, named: Part, config: StageConfig, place: str) -> None:
     if _needs_memory(part) and config.memory is None:
         raise ConfigError(f"{place}: {named.name!r} reads class centroids: add `memory: {{}}` to the config")
+
+
+def _check_frozen(config: StageConfig, place: str) -> None:
+    """ConfigError where what the backbone makes of an image changes in training, or is the same in all views."""
+    if config.backbone.only is None:
+        raise ConfigError(f"{place}: the backbone trains: freeze it (backbone.only: []), or drop feature_cache")
+    if not config.backbone.rest:
+        raise ConfigError(f"{place}: backbone.rest: false lets the frozen statistics move: set it to true")
+    views = 1 if config.feature_cache is None else config.feature_cache.views
+    if views > 1 and config.train_transform == config.test_transform:
+        raise ConfigError(f"{place}.views: 1, not {views}: train_transform is test_transform, and all views are alike")
 
 
 def _needs_memory(part: Any) -> bool:
@@ -256,6 +274,16 @@ def _section(value: Any, place: str, make: type) -> Any:
     return make(**value)
 
 
+def _feature_cache(value: Any, place: str) -> FeatureCacheConfig:
+    _known(value, FeatureCacheConfig, place)
+    views, precision = value.get("views", 1), value.get("precision", STORED[0])
+    if not _is_int(views) or views < 1:
+        raise ConfigError(f"{place}.views: a whole number from 1 on, not {views!r}")
+    if precision not in STORED:
+        raise ConfigError(f"{place}.precision: {precision!r}{nearest(str(precision), STORED)}")
+    return FeatureCacheConfig(**value)
+
+
 def _compute(value: Any, place: str) -> ComputeConfig:
     _known(value, ComputeConfig, place)
     precision = value.get("precision", PRECISIONS[0])
@@ -313,7 +341,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Part):
         own = {item.name: _plain(getattr(value, item.name)) for item in fields(value) if item.name != "options"}
         return {**own, **_plain(value.options)}
-    if isinstance(value, MemoryConfig | CacheConfig | EvaluationConfig | ComputeConfig):
+    if isinstance(value, MemoryConfig | CacheConfig | FeatureCacheConfig | EvaluationConfig | ComputeConfig):
         return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

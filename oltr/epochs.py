@@ -41,11 +41,14 @@ def train(
     facts["before"] = before
     state = TrainingState(folder=folder, keep=stage.keep, facts=facts)
     optimizer, settings = experiment.optimizer()
-    sampler, batches, losses = experiment.sampler(), experiment.train_batches(), experiment.losses()
+    sampler, losses = experiment.sampler(), experiment.losses()
     rule = shot_rule(**stage.evaluation.shots)
     if resumes:
         state.restore(pair, optimizer, sampler, everyone)
     everyone.agree(pair)
+    cache = experiment.feature_cache if stage.epochs else None  # which is of the weights as they are now
+    batches = experiment.train_batches() if cache is None else cache.train
+    facts["feature_cache"] = None if cache is None else cache.describe()
     if everyone.first:
         folder.keep_history(state.epochs_done)
         if stage.epochs == 0:
@@ -64,7 +67,7 @@ def train(
 
     for end in fit(
         network=pair,
-        forward=experiment.computing.training_forward(pair),
+        forward=experiment.computing.training_forward(pair if cache is None else cache.division.rest),
         losses=losses,
         optimizer=optimizer,
         settings=settings,

@@ -31,6 +31,8 @@ from oltr.contracts import (
 from oltr.data.batches import Batches
 from oltr.data.cache import cached
 from oltr.data.split import ImageSet, Splits
+from oltr.division import Division
+from oltr.feature_cache import FeatureCache
 from oltr.foreign.checkpoints import fill, read_checkpoint
 from oltr.inference import Inference
 from oltr.metrics.shots import shot_rule
@@ -72,7 +74,7 @@ class Experiment:
 
     @cached_property
     def test_transform(self) -> Transform:
-        return cast(Transform, self._build(plugins.TRANSFORMS, "test_transform", self.config.test_transform))
+        return self._transform("test_transform")
 
     @cached_property
     def pair(self) -> NetworkPair:
@@ -100,6 +102,8 @@ class Experiment:
             self._start_from(pair, Path(self.config.initial_weights))
         try:
             self.computing.apply(pair)
+            if self.config.feature_cache is not None:
+                Division(pair, self.config.backbone.only or ())  # whether it can be cut where it must be
         except UserError as error:
             raise UserError(f"{self.place}: {error}") from error
         return pair
@@ -180,15 +184,25 @@ class Experiment:
         )
 
     def train_batches(self) -> Batches:
-        transform = self._build(plugins.TRANSFORMS, "train_transform", self.config.train_transform)
         try:
             self.computing.demand_shares(min(self.config.batch_size, len(self.splits.train.labels)))
         except UserError as error:
             raise UserError(f"{self.place}: {error}") from error
+        transform = self._transform("train_transform")
         return self._batches(self.splits.train, transform, self.config.batch_size, share=self.computing.share)
 
     def test_batches(self, images: ImageSet) -> Batches:
         return self._batches(images, self.test_transform, self.config.evaluation.batch_size)
+
+    def batches_of(self, images: ImageSet, shown: str, batch_size: int) -> Batches:
+        """A set as the transform under that key of the config shows it."""
+        return self._batches(images, self._transform(shown), batch_size)
+
+    @cached_property
+    def feature_cache(self) -> FeatureCache | None:
+        """What the frozen backbone makes of the images, where the config wants it kept."""
+        wanted = self.config.feature_cache
+        return None if wanted is None else FeatureCache(experiment=self, wanted=wanted)
 
     def scorers(self) -> dict[str, Scorer]:
         return scorers_of(self.config, self.splits.num_classes, self.splits.train_counts)
@@ -208,7 +222,7 @@ class Experiment:
         stage = self._build(plugins.STAGES, "stage", self.config.stage)
         try:
             source = self.config.init_from or "the stage before"
-            stage.prepare(self.pair, Start(state=state, class_means=self.class_means, source=source))
+            stage.prepare(self.pair, Start(state=state, class_means=self._means_to_start, source=source))
         except UserError as error:
             raise UserError(f"{self.place}: stage: {error}") from error
 
@@ -222,6 +236,11 @@ class Experiment:
         images = self.splits.train
         return self.inference.class_means(self.test_batches(images), images.labels)
 
+    def _means_to_start(self) -> Tensor:
+        """The same from cached features, where these are cached that it takes."""
+        cached_means = None if self.feature_cache is None else self.feature_cache.class_means()
+        return self.class_means() if cached_means is None else cached_means
+
     def passes(self, images: ImageSet, what: str) -> Iterator[tuple[Outputs, Tensor, Tensor]]:
         """Outputs, labels and indices of one pass in order, without gradients and with the network at rest."""
         return self.inference.outputs(self.test_batches(images), images.labels, what)
@@ -233,6 +252,8 @@ class Experiment:
     def val_predictions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Labels and predicted classes of the validation set."""
         images = self.splits.val
+        if self.feature_cache is not None:
+            return images.labels, self.feature_cache.inference.predicted(self.feature_cache.val, images.labels, "val")
         return images.labels, self.inference.predicted(self.test_batches(images), images.labels, "val")
 
     def _batches(
@@ -247,6 +268,9 @@ class Experiment:
             workers=self.config.workers,
             share=share,
         )
+
+    def _transform(self, key: str) -> Transform:
+        return cast(Transform, self._build(plugins.TRANSFORMS, key, getattr(self.config, key)))
 
     def _build(self, kind: plugins.Kind, key: str, part: Any, **given: Any) -> Any:
         try:

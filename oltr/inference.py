@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr import interruption
+from oltr.cached_batches import CachedBatches
 from oltr.contracts import NetworkScorer, Outputs
 from oltr.data.batches import Batches
 from oltr.networks.class_means import class_means
@@ -40,7 +41,7 @@ class Inference:
     """Of features and logits."""
 
     def outputs(
-        self, batches: Batches, labels: NDArray[np.int64], what: str
+        self, batches: Batches | CachedBatches, labels: NDArray[np.int64], what: str
     ) -> Iterator[tuple[Outputs, Tensor, Tensor]]:
         """Outputs, labels and indices, batch by batch; ``what`` is the title of the bar."""
         known, forward = torch.as_tensor(labels), forward_on(self.pair, self.device)
@@ -55,13 +56,36 @@ class Inference:
             rounds = self._rounds(batches, count, what, scored, self._gathered_scores)
             return torch.cat([torch.empty(0), *(scores.cpu() for _, scores in rounds)])
 
-    def _rounds(
+    def values(
         self,
         batches: Batches,
+        count: int,
+        work: Callable[[Tensor], Tensor],
+        what: str,
+        *,
+        epoch: int,
+    ) -> Iterator[Tensor]:
+        """What ``work`` makes of each batch of ``count`` images, on the CPU; ``epoch`` is the one whose draws hold."""
+        with torch.inference_mode():
+            for _, values in self._rounds(batches, count, what, work, self._gathered_values, epoch=epoch):
+                yield values.cpu()
+
+    def first(self, batches: Batches, work: Callable[[Tensor], Tensor]) -> Tensor:
+        """What ``work`` makes of the first image, [1, ...]."""
+        self.pair.eval()
+        with torch.inference_mode():
+            images, _, _ = next(batches.epoch(torch.zeros(1, dtype=torch.int64), epoch=0, drop_last=False))
+            return work(images)
+
+    def _rounds(
+        self,
+        batches: Batches | CachedBatches,
         count: int,
         what: str,
         work: Callable[[Tensor], Given],
         gathered: Callable[[Given | None], list[Given]],
+        *,
+        epoch: int = 0,
     ) -> Iterator[tuple[Tensor, Given]]:
         """Indices of each batch in order, and what some process made of it."""
         self.pair.eval()
@@ -69,7 +93,7 @@ class Inference:
         order = torch.split(torch.arange(count), batches.batch_size)
         mine = torch.cat([torch.empty(0, dtype=torch.int64), *order[everyone.rank :: everyone.count]])
         steps = (everyone.rank, everyone.count)
-        found = self._own(batches.epoch(mine, epoch=0, drop_last=False, steps=steps), work)
+        found = self._own(batches.epoch(mine, epoch=epoch, drop_last=False, steps=steps), work)
         with tqdm(total=len(order), desc=what, leave=False, disable=None if everyone.first else True) as bar:
             for start in range(0, len(order), everyone.count):
                 together = gathered(next(found, None))
@@ -77,12 +101,12 @@ class Inference:
                     yield indices, given
                     bar.update()
 
-    def class_means(self, batches: Batches, labels: NDArray[np.int64]) -> Tensor:
+    def class_means(self, batches: Batches | CachedBatches, labels: NDArray[np.int64]) -> Tensor:
         """The mean feature of each class, [C, D]."""
         passed = self.outputs(batches, labels, "class means")
         return class_means(((outputs.features, known) for outputs, known, _ in passed), self.widths[1])
 
-    def predicted(self, batches: Batches, labels: NDArray[np.int64], what: str) -> NDArray[np.int64]:
+    def predicted(self, batches: Batches | CachedBatches, labels: NDArray[np.int64], what: str) -> NDArray[np.int64]:
         """The class of the largest logit of each image, [N]."""
         found = [outputs.logits.argmax(1).cpu() for outputs, _, _ in self.outputs(batches, labels, what)]
         return np.asarray(torch.cat(found).numpy(), dtype=np.int64)
@@ -106,3 +130,13 @@ class Inference:
             return [] if mine is None else [mine]
         rows = torch.empty(0, 1, device=self.device) if mine is None else mine.float().unsqueeze(1)
         return [block.squeeze(1) for block in self.processes.gather(rows)]
+
+    def _gathered_values(self, mine: Tensor | None) -> list[Tensor]:
+        """As bytes, since not every way between processes knows every precision."""
+        if self.processes.count == 1:
+            return [] if mine is None else [mine]
+        told = self.processes.tell(None if mine is None else (list(mine.shape[1:]), mine.dtype))
+        shape, dtype = next(facts for facts in told if facts is not None)
+        rows = torch.empty(0, *shape, dtype=dtype, device=self.device) if mine is None else mine
+        raw = rows.contiguous().flatten(1).view(torch.uint8)
+        return [block.view(dtype).reshape(-1, *shape) for block in self.processes.gather(raw)]

@@ -32,7 +32,18 @@ EVALUATION = ("evaluation", "compute")
 """What --test may do otherwise than the run did."""
 
 TRAINING = (
-    *("stage", "init_from", "initial_weights", "train_transform", "sampler", "cache", "losses", "optimizer", "epochs"),
+    *(
+        "stage",
+        "init_from",
+        "initial_weights",
+        "train_transform",
+        "sampler",
+        "cache",
+        "feature_cache",
+        "losses",
+        "optimizer",
+        "epochs",
+    ),
     *("batch_size", "clip_norm", "keep", "seed"),
     *(f"{part}.optim" for part in ("backbone", "classifier", "memory")),
     *(f"{part}.{key}" for part in ("backbone", "classifier") for key in ("only", "rest", "fix")),

@@ -52,6 +52,18 @@ class CacheConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FeatureCacheConfig:
+    """Compute what the frozen backbone makes of the images once, and train on that.
+
+    Of the training images so many ``views`` are kept as the training transform shows them. ``precision`` is that of
+    the file; "auto" is the one in which the backbone computes, so that nothing is lost.
+    """
+
+    views: int = 1
+    precision: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComputeConfig:
     """How the arithmetic is done: what a result owes to it is rounding, and where said so, batch statistics.
 
@@ -100,6 +112,7 @@ class StageConfig:
     init_from: str | None = None
     initial_weights: str | None = None
     cache: CacheConfig | None = None
+    feature_cache: FeatureCacheConfig | None = None
     memory: MemoryConfig | None = None
     clip_norm: Any = None
     keep: str = "best"

@@ -26,7 +26,7 @@ class TrainingState:
     def __init__(self, *, folder: RunFolder, keep: str, facts: Mapping[str, Any]) -> None:
         self.folder = folder
         self.keep = keep
-        self.facts = json.dumps(facts)
+        self.facts = facts
         self.epochs_done = 0
         self.best: float | None = None
 
@@ -34,7 +34,7 @@ class TrainingState:
         """Keep the weights if they are the best so far, or if the last are to be kept."""
         if self.keep == "last" or self.best is None or accuracy > self.best:
             self.best = accuracy
-            content = {"pair": _on_cpu(pair), "epoch": epoch, "accuracy": accuracy, "facts": self.facts}
+            content = {"pair": _on_cpu(pair), "epoch": epoch, "accuracy": accuracy, "facts": json.dumps(self.facts)}
             checkpoint.save(self.folder.best, content)
 
     def save(self, pair: NetworkPair, optimizer: torch.optim.Optimizer, sampler: Sampler, end: EpochEnd) -> None:
@@ -47,7 +47,7 @@ class TrainingState:
             "random": checkpoint.random_state(),
             "epochs_done": self.epochs_done,
             "best": self.best,
-            "facts": self.facts,
+            "facts": json.dumps(self.facts),
         }
         checkpoint.save(self.folder.last, content)
 

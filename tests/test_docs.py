@@ -132,7 +132,11 @@ def test_every_key_of_a_config_is_described_with_its_default() -> None:
     keys = documented_keys()
     inner = {
         f"{key}.{item.name}"
-        for key, make in (("evaluation", config.EvaluationConfig), ("cache", config.CacheConfig))
+        for key, make in (
+            ("evaluation", config.EvaluationConfig),
+            ("cache", config.CacheConfig),
+            ("feature_cache", config.FeatureCacheConfig),
+        )
         for item in fields(make)
     }
     assert {item.name for item in fields(StageConfig)} | inner | {"memory.optim"} <= keys.keys()
@@ -146,7 +150,8 @@ def test_every_key_of_a_config_is_described_with_its_default() -> None:
             with pytest.raises(ConfigError, match=key):
                 config.parse(without, "here")
         else:
-            top: dict[str, Any] = {key.partition(".")[0]: {}} if key.startswith(("memory.", "cache.")) else {}
+            sections = ("memory.", "cache.", "feature_cache.")
+            top: dict[str, Any] = {key.partition(".")[0]: {}} if key.startswith(sections) else {}
             written_out = override({**small, **top}, [f"{key}={default}"])
             assert config.parse(written_out, key) == config.parse({**small, **top}, key)
 

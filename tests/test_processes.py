@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -287,3 +288,25 @@ def test_one_process_tells_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     assert alone.one_first(lambda: 4) == 4
     rows = torch.arange(3)
     assert alone.gather(rows)[0] is rows
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_processes_share_a_feature_cache(
+    precision: str, torchrun: Start, request_for: Callable[..., Request], tmp_path: Path
+) -> None:
+    """Made together and read in shares: the file and the run are those of one process."""
+    words = [*PLAIN, "backbone.only=[modulatedatt]", f"feature_cache={{views: 2, precision: {precision}}}"]
+    finish(torchrun(2, "stage_2", *words, out="several"))
+    run_stage(request_for("stage_2", *words, out="one"))
+    assert_same_run(*(folder_of(tmp_path, "stage_2", out) for out in ("one", "several")))
+    made = {
+        out: {path.name.split("-")[1]: path for path in (tmp_path / out / "cache").glob("features-*.h5")}
+        for out in ("one", "several")
+    }
+    assert made["one"].keys() == made["several"].keys() == {"train", "val"}
+    for name, path in made["one"].items():
+        with h5py.File(path) as one, h5py.File(made["several"][name]) as several:
+            left, right = (torch.from_numpy(file["values"][:]) for file in (one, several))
+            if precision == "bfloat16":
+                left, right = (values.view(torch.bfloat16).float() for values in (left, right))
+            torch.testing.assert_close(right, left, rtol=1e-2, atol=1e-3)

@@ -76,9 +76,7 @@ class Batches:
         ``drop_last`` is for training, where batch normalisation wants full batches (and cannot do with one image): it
         leaves out a last batch that is not full, unless it is the only one.
         """
-        if drop_last and images >= self.batch_size:
-            return images // self.batch_size
-        return -(-images // self.batch_size)
+        return steps_of(images, self.batch_size, drop_last=drop_last)
 
     def epoch(
         self, indices: Tensor, *, epoch: int, drop_last: bool, steps: tuple[int, int] = (0, 1)
@@ -152,6 +150,13 @@ class Batches:
                 if str(error).startswith("DataLoader worker"):
                     raise RunError(f"a process that reads images died: {' '.join(str(error).split())}") from error
                 raise
+
+
+def steps_of(images: int, batch_size: int, *, drop_last: bool) -> int:
+    """Batches of so many images; ``drop_last`` leaves out a last one that is not full, unless it is the only one."""
+    if drop_last and images >= batch_size:
+        return images // batch_size
+    return -(-images // batch_size)
 
 
 class _Plans(Sampler[BatchPlan]):

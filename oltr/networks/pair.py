@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -60,15 +60,19 @@ class NetworkPair(nn.Module):
 
         ``centroids`` are the memory's, where they come from elsewhere.
         """
-        if self.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        lower = self.autocast_to is not None
-        with torch.autocast(images.device.type, dtype=self.autocast_to or torch.bfloat16, enabled=lower):
-            features = self.backbone(images)
+        features = self.lowered(self.backbone, images)
         features = features.float() if features.dtype == self.autocast_to else features
         if centroids is None and self.memory is not None:
             centroids = self.memory.centroids.detach()
         return features, self.classifier(features, centroids)
+
+    def lowered(self, work: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """What ``work``, the backbone or a part of it, makes of images in the precision and layout chosen for it."""
+        if self.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        lower = self.autocast_to is not None
+        with torch.autocast(images.device.type, dtype=self.autocast_to or torch.bfloat16, enabled=lower):
+            return work(images)
 
     def compute_in(self, autocast_to: torch.dtype | None, *, channels_last: bool) -> None:
         """Choose the backbone's arithmetic: a half precision by autocast, or none; and the layout of its maps."""

@@ -75,6 +75,7 @@ def _facts(report: Mapping[str, Any]) -> str:
         [
             *([f"- Run: {', '.join(told)}"] if told else []),
             *_imported(report["provenance"].get("imported")),
+            *_cached(report["provenance"].get("feature_cache")),
             f"- Images: {images}; {data['classes']} known classes of {data['largest_class']:,} to "
             f"{data['smallest_class']:,} training images",
             f"- Shot groups: {cell(data['shots']['rule'])} ({shots} classes)",
@@ -91,6 +92,15 @@ def _imported(imported: Mapping[str, Any] | None) -> list[str]:
     facts = {"epoch": "last epoch", "best_epoch": "best epoch", "best_acc": "validation accuracy"}
     told = "".join(f", {title} {imported[key]:g}" for key, title in facts.items() if imported.get(key) is not None)
     return [f"- Imported, not trained here: {imported['form']}, {files}{told}"]
+
+
+def _cached(cache: Mapping[str, Any] | None) -> list[str]:
+    """What of a frozen backbone the run was trained on, in place of images."""
+    if cache is None:
+        return []
+    shape = " x ".join(f"{side:,}" for side in cache["shape"])
+    views = f"{cache['views']} view{'s' if cache['views'] > 1 else ''} of each training image"
+    return [f"- Trained from a feature cache: {cell(cache['holds'])} of {shape} in {cell(cache['precision'])}, {views}"]
 
 
 def _headline(report: Mapping[str, Any]) -> str:
