@@ -76,4 +76,5 @@ def _rest(pair: NetworkPair, cut: str) -> NetworkPair:
     """The same pair, sharing all that it has, as a function of the values at a cut."""
     rest = NetworkPair(nn.Identity() if cut == FEATURES else _Beyond(pair.backbone, cut), pair.classifier, pair.memory)
     rest.compute_in(pair.autocast_to, channels_last=False)
+    rest._resting = pair._resting  # what they share rests in both
     return rest

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -552,9 +552,39 @@ class Undefined(Backbone):
         return features / (images.std((1, 2, 3)) * 4)[:, None]
 
 
+class Divisible(Backbone):
+    """Can be cut before its last layer."""
+
+    cuts: ClassVar[dict[str, tuple[str, ...]]] = {"maps": ("last",)}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last = nn.Linear(4, 4)
+
+    def until(self, cut: str, images: Tensor) -> Tensor:
+        return self.conv(images)
+
+    def beyond(self, cut: str, values: Tensor) -> Tensor:
+        return self.last(values.mean((2, 3)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.beyond("maps", self.until("maps", images))
+
+
+class CutApart(Divisible):
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + 1
+
+
+class CutTooEarly(Divisible):
+    cuts: ClassVar[dict[str, tuple[str, ...]]] = {"maps": ("conv", "last")}
+
+
 @pytest.mark.parametrize(
     ("part", "message", "options"),
     [
+        (CutApart, "cut at 'maps', its halves give other features", {}),
+        (CutTooEarly, "what stands at the cut 'maps' depends on children that are said to stand beyond it", {}),
         (Backbone, "its feature_dim is a whole number, not None", {"tell": False}),
         (TellsWrong, "features are [images, feature_dim] = [3, 5], not [3, 4]", {}),
         (BatchBound, "at rest an image's features depend on the rest of the batch", {}),
@@ -571,6 +601,7 @@ def test_a_broken_backbone_is_caught(part: Any, message: str, options: dict[str,
 
 def test_a_good_backbone_passes() -> None:
     testing.check_backbone(Backbone)
+    testing.check_backbone(Divisible)
 
 
 class Head(nn.Module):

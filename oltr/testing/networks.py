@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -39,6 +40,7 @@ def check_backbone(
         alone = torch.cat([subject.call("one image", network, image[None]) for image in images])
     subject.demand(unchanged(before, images), "it writes to its images")
     subject.demand(unchanged(state, *network.state_dict().values()), "at rest it still changes its state")
+    _check_cuts(subject, network, images, features)
     subject.demand_close(alone, features, "at rest an image's features depend on the rest of the batch", tolerance=1e-3)
     _check_state(subject, network, twin, images)
 
@@ -70,6 +72,21 @@ def check_classifier(
             subject.call("inherit from its own kind", twin.inherit, classifier.state_dict())
             same = torch.equal(twin.eval()(features, centroids), classifier.eval()(features, centroids))
             subject.demand(same, "what inherits from it gives other logits")
+
+
+@torch.no_grad()
+def _check_cuts(subject: Subject, network: Any, images: Tensor, features: Tensor) -> None:
+    """Where a backbone says that it can be cut, its halves are the whole, and are on the sides that it says."""
+    for cut, beyond in getattr(network, "cuts", {}).items():
+        values = subject.call(f"until the cut {cut!r}", network.until, cut, images)
+        whole = subject.call(f"beyond the cut {cut!r}", network.beyond, cut, values.clone())
+        subject.demand_close(whole, features, f"cut at {cut!r}, its halves give other features", tolerance=1e-3)
+        other = copy.deepcopy(network)
+        for name, child in other.named_children():
+            if name in beyond:
+                _disturb(child)
+        same = torch.equal(other.until(cut, images), values)
+        subject.demand(same, f"what stands at the cut {cut!r} depends on children that are said to stand beyond it")
 
 
 def _twins(subject: Subject, **given: Any) -> tuple[Any, Any]:
