@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.rows import DisagreementError
-from benchmarks.running import Settings, run
-from benchmarks.suites import SUITES, UnknownRowError, row_named
-from benchmarks.table import markdown, write
+from benchmarks.running import Settings
+from benchmarks.suites import SUITES, UnknownRowError
+from benchmarks.table import write
 from oltr.contracts import RunError, UserError
 
 RESULTS = Path(__file__).parent / "results"
+IMAGES = Path(__file__).parents[1] / "docs" / "images"
 QUICK_ROUNDS = 3
 
 
@@ -21,23 +22,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the table; returns the exit code."""
     chosen = _parser().parse_args(arguments)
     try:
-        rows = SUITES[chosen.suite]
-        if chosen.rows:
-            rows = tuple(row_named(name, rows) for name in chosen.rows)
-        elif chosen.quick:
-            rows = tuple(row for row in rows if not row.heavy)
         rounds = chosen.rounds or (QUICK_ROUNDS if chosen.quick else Settings.rounds)
-        settings = Settings(rounds=rounds, threads=chosen.threads, memory=not chosen.quick)
-        results = run(chosen.suite, rows, settings, lambda line: print(line, file=sys.stderr))
-        print(markdown(results), end="")
-        out = chosen.out or (None if chosen.rows or chosen.quick else RESULTS)
-        for path in write(results, out) if out else []:
-            print(f"written: {path}", file=sys.stderr)
+        settings = Settings(
+            rounds=rounds, threads=chosen.threads, memory=not chosen.quick, tiny=chosen.tiny, quick=chosen.quick
+        )
+        if chosen.reference is None and chosen.fork is not None:
+            raise UserError("--fork goes with --reference, a checkout of the original")
+        if chosen.reference is not None and chosen.suite != "cpu":
+            raise UserError(f"--reference goes with the suite cpu, not with {chosen.suite}")
+        suite = SUITES["reference" if chosen.reference is not None else chosen.suite]
+        results = suite.run(chosen, settings, _tell)
+        print(suite.page(results), end="")
+        whole = not (chosen.rows or chosen.quick or chosen.tiny)
+        out: Path | None = chosen.out or (RESULTS if whole else None)
+        if out is not None:
+            paths = write(results, out, suite.page)
+            if suite.draw is not None:
+                paths += suite.draw(results, IMAGES if out == RESULTS else out)
+            for path in paths:
+                _tell(f"written: {path}")
     except (UnknownRowError, UserError) as error:
         return _fail(error, 2)
     except (DisagreementError, RunError) as error:
         return _fail(error, 1)
     return 0
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _fail(error: Exception, code: int) -> int:
@@ -47,11 +59,16 @@ def _fail(error: Exception, code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Hot spots of the suite beside plain twins.")
-    parser.add_argument("--suite", choices=SUITES, default="cpu")
+    suites = [name for name in SUITES if name != "reference"]
+    parser.add_argument("--suite", choices=suites, default="cpu")
+    parser.add_argument("--reference", type=Path, metavar="DIR", help="a checkout of the original, measured in turn")
+    parser.add_argument("--fork", type=Path, metavar="DIR", help="with it, the folder OLTR of a checkout of CFL")
+    parser.add_argument("--device", help="of the suite gpu (default: the first GPU)")
     parser.add_argument("--rows", nargs="+", metavar="NAME", help="only these")
     parser.add_argument("--rounds", type=_count, help=f"default {Settings.rounds}, with --quick {QUICK_ROUNDS}")
     parser.add_argument("--threads", type=_count, default=Settings.threads, help="of torch (default: 1)")
     parser.add_argument("--quick", action="store_true", help="few rounds, no memory, without what takes long")
+    parser.add_argument("--tiny", action="store_true", help="sizes that show nothing but that it runs")
     parser.add_argument(
         "--out", type=Path, help="where the files go (default: benchmarks/results, or nowhere with --rows or --quick)"
     )

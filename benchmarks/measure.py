@@ -7,6 +7,7 @@ import resource
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -18,6 +19,8 @@ SAMPLE_SECONDS = 0.1
 """What is shorter is called as often as this takes, and the time divided."""
 
 Clock = Callable[[], float]
+Sampler = Callable[[int], float]
+"""Seconds a call, over so many calls."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,24 +43,30 @@ def measure(
     sample_seconds: float = SAMPLE_SECONDS,
     clock: Clock = perf_counter,
 ) -> dict[str, list[float]]:
-    """Seconds a call by contender, one value a round; in each round all run, each time another one first."""
+    """Seconds a call by contender, one value a round."""
+    samplers = {name: partial(sample, contender, clock=clock) for name, contender in contenders.items()}
+    return turns(samplers, rounds=rounds, sample_seconds=sample_seconds)
+
+
+def turns(samplers: Mapping[str, Sampler], *, rounds: int, sample_seconds: float) -> dict[str, list[float]]:
+    """What each sampler says, one value a round; in each round all run, each time another one first."""
     calls: dict[str, int] = {}
     seconds = 0.0
-    for name, contender in contenders.items():
-        once = sample(contender, 1, clock)
+    for name, sampler in samplers.items():
+        once = sampler(1)
         calls[name] = max(1, round(sample_seconds / max(once, 1e-9)))
         seconds += once * calls[name]
     rounds = max(min(rounds, LEAST_ROUNDS), min(rounds, int(ROW_SECONDS / max(seconds, 1e-9))))
-    names = list(contenders)
+    names = list(samplers)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
-            times[name].append(sample(contenders[name], calls[name], clock))
+            times[name].append(samplers[name](calls[name]))
     return times
 
 
-def sample(contender: Callable[[], Any], calls: int, clock: Clock) -> float:
+def sample(contender: Callable[[], Any], calls: int, clock: Clock = perf_counter) -> float:
     """Seconds a call, over so many calls."""
     started = clock()
     for _ in range(calls):

@@ -7,7 +7,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,17 +39,42 @@ def available_bytes() -> int:
 
 
 def measured(case: Case, contender: str) -> int | None:
-    """The peak of one call in this process, from the kernel's high-water mark."""
-    try:
+    """The peak of one call of a row's contender in this process."""
+    return peak_of(case.contenders[contender])
+
+
+def peak_of(call: Callable[[], Any]) -> int | None:
+    """Extra bytes at the peak of one call in this process."""
+    mark = HighWater()
+    result = call()
+    peak = mark.extra()
+    del result
+    return peak
+
+
+class HighWater:
+    """The kernel's high-water mark of this process, from now on; what is free is given back first.
+
+    Only Linux tells: elsewhere every answer is None.
+    """
+
+    def __init__(self) -> None:
+        self._before: int | None = None
+        try:
+            _give_back()
+            CLEAR.write_text("5", encoding="ascii")  # resets the mark
+            self._before = _status("VmRSS")
+        except OSError:
+            pass
+
+    def extra(self) -> int | None:
+        """Bytes at the peak beyond those at the start."""
+        return None if self._before is None else max(0, _status("VmHWM") - self._before)
+
+    def grown(self) -> int | None:
+        """Bytes that are held now beyond those at the start."""
         _give_back()
-        CLEAR.write_text("5", encoding="ascii")  # resets the mark
-        before = _status("VmRSS")
-        result = case.contenders[contender]()
-        peak = _status("VmHWM") - before
-        del result
-    except OSError:
-        return None
-    return max(0, peak)
+        return None if self._before is None else _status("VmRSS") - self._before
 
 
 def _give_back() -> None:
@@ -63,10 +90,10 @@ def _status(key: str) -> int:
 
 
 def _main(name: str, contender: str, threads: str, size: str) -> None:
-    from benchmarks.suites import row_named
+    from benchmarks.suites import CPU, row_named
 
     torch.set_num_threads(int(threads))
-    row = row_named(name)
+    row = row_named(name, CPU)
     with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
         row.case(Path(first), tiny=True).contenders[contender]()  # loads what is loaded late
         print(json.dumps(measured(row.case(Path(second), tiny=size == "tiny"), contender)))

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ def record(
     published: Path, fork: Path | None, precision: str, tell: Callable[[str], None], *, threads: int = 1
 ) -> Record:
     """What the published code computes, by run; without a fork, of OLTR's two stages alone."""
-    _demand(published, NEEDED, "a checkout of zhmiao/OpenLongTailRecognition-OLTR")
+    demand(published, NEEDED, "a checkout of zhmiao/OpenLongTailRecognition-OLTR")
     if fork is not None:
-        _demand(fork, NEEDED_OF_FORK, "the folder OLTR of a checkout of lnsmith54/CFL")
+        demand(fork, NEEDED_OF_FORK, "the folder OLTR of a checkout of lnsmith54/CFL")
     found = {}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -41,7 +41,7 @@ def record(
             if fork is None and run.forked:
                 continue
             tell(f"the published code, {precision}: {run.name}")
-            _link(folder, published, fork if run.forked else None)
+            link(folder, published, fork if run.forked else None)
             found[run.name] = _train(folder, run, precision, threads)
     return found
 
@@ -53,8 +53,8 @@ def made_by(published: Path, fork: Path | None) -> dict[str, Any]:
         inputs = parity_folder.checksum(Path(place))
     return {
         "command": "python -m benchmarks.parity --published OLTR --fork CFL/OLTR --write tests/golden",
-        "published": {"repository": "zhmiao/OpenLongTailRecognition-OLTR", "commit": _commit(published)},
-        "fork": None if fork is None else {"repository": "lnsmith54/CFL", "commit": _commit(fork)},
+        "published": {"repository": "zhmiao/OpenLongTailRecognition-OLTR", "commit": commit_of(published)},
+        "fork": None if fork is None else {"repository": "lnsmith54/CFL", "commit": commit_of(fork)},
         "inputs": inputs,
         "patches": list(parity_published.PATCHES),
         "torch": torch.__version__.partition("+")[0],
@@ -110,14 +110,14 @@ def _command(
         return json.loads(record.read_text(encoding="utf-8")), dict(arrays)
 
 
-def _link(folder: Path, published: Path, fork: Path | None) -> None:
+def link(folder: Path, published: Path, fork: Path | None, parts: Sequence[str] = PARTS) -> None:
     """Make ``folder`` look like a checkout: a link to each of its files, the fork's on top."""
     for checkout in (published, fork):
-        for file in [] if checkout is None else [file for part in PARTS for file in checkout.glob(part)]:
-            link = folder / file.relative_to(checkout)  # type: ignore[arg-type]
-            link.parent.mkdir(exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(file.resolve())
+        for file in [] if checkout is None else [file for part in parts for file in checkout.glob(part)]:
+            place = folder / file.relative_to(checkout)  # type: ignore[arg-type]
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.unlink(missing_ok=True)
+            place.symlink_to(file.resolve())
 
 
 def _named_as_ours(networks: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[str, np.ndarray[Any, Any]]:
@@ -128,13 +128,14 @@ def _named_as_ours(networks: Mapping[str, Mapping[str, torch.Tensor]]) -> dict[s
     }
 
 
-def _demand(checkout: Path, needed: tuple[str, ...], what: str) -> None:
+def demand(checkout: Path, needed: Sequence[str], what: str) -> None:
+    """Raise UserError where a checkout lacks one of these files."""
     for name in needed:
         if not (checkout / name).is_file():
             raise UserError(f"{checkout}: there is no {name}; it should be {what}")
 
 
-def _commit(checkout: Path) -> str | None:
+def commit_of(checkout: Path) -> str | None:
     """The commit of a checkout, or None where git knows of none."""
     command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -20,28 +20,41 @@ from oltr.provenance import git_commit, hardware
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How much is measured. ``tiny`` is for tests."""
+    """How much is measured: ``quick`` leaves out what takes long, ``tiny`` is for tests."""
 
     rounds: int = 7
     threads: int = 1
     memory: bool = True
     tiny: bool = False
+    quick: bool = False
     sample_seconds: float = SAMPLE_SECONDS
 
 
 def run(suite: str, rows: Sequence[Row], settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
     """The results of ``rows`` as plain data; ``tell`` hears of each as it is done."""
     torch.set_num_threads(settings.threads)
+
+    def all_rows() -> list[dict[str, Any]]:
+        finished = []
+        for row in rows:
+            finished.append(run_row(row, settings))
+            tell(f"{row.name}: {finished[-1]['seconds']['ours']['median'] * 1000:.4g} ms")
+        return finished
+
+    return measured_here(suite, all_rows)
+
+
+def measured_here(
+    suite: str, work: Callable[[], list[dict[str, Any]]], device: torch.device | None = None
+) -> dict[str, Any]:
+    """What ``work`` measures, with the machine, the day, and how busy everything else on it was."""
     load = OtherLoad()
-    finished = []
-    for row in rows:
-        finished.append(run_row(row, settings))
-        tell(f"{row.name}: {finished[-1]['seconds']['ours']['median'] * 1000:.4g} ms")
+    finished = work()
     cores = load.cores()
     return {
         "suite": suite,
         "date": datetime.now(timezone.utc).date().isoformat(),
-        "hardware": hardware(torch.device("cpu")),
+        "hardware": hardware(device or torch.device("cpu")),
         "torch": torch.__version__,
         "git_commit": git_commit(Path(__file__).parents[1] / "oltr"),
         "other_load_cores": None if cores is None else round(cores, 2),

@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -126,30 +126,30 @@ def _peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def write_store(path: Path) -> None:
+def write_store(path: Path, *, parts: Mapping[str, int] = PARTS, counts: Any = None, features: int = FEATURES) -> None:
     """Predictions of a network that never was: features of a class around its mean, cut off at 0, and a linear head."""
-    generator = torch.Generator().manual_seed(0)
-    means = torch.randn(CLASSES, FEATURES, generator=generator).relu_()
-    head = Head(0.05 * (means - means.mean(dim=0)), torch.zeros(CLASSES))
-    counts = _counts()
+    counts = _counts() if counts is None else counts
+    classes, generator = len(counts), torch.Generator().manual_seed(0)
+    means = torch.randn(classes, features, generator=generator).relu_()
+    head = Head(0.05 * (means - means.mean(dim=0)), torch.zeros(classes))
     with PredictionWriter(
         path,
-        num_classes=CLASSES,
-        feature_dim=FEATURES,
+        num_classes=classes,
+        feature_dim=features,
         train_counts=counts,
-        class_names=[str(index) for index in range(CLASSES)],
+        class_names=[str(index) for index in range(classes)],
         provenance={},
         head=head,
     ) as writer:
         writer.centroids(means, "class means")
-        for part, labels in _labels(counts, generator):
+        for part, labels in _labels(parts, counts, generator):
             for start in tqdm(range(0, len(labels), BATCH), desc=part, leave=False):
                 own = labels[start : start + BATCH]
                 centre = means[own] if part != "open" else means.mean(dim=0).expand(len(own), -1)
-                features = (centre + 0.7 * torch.randn(len(own), FEATURES, generator=generator)).relu_()
-                logits = features @ head.weight.T + head.bias
+                drawn = (centre + 0.7 * torch.randn(len(own), features, generator=generator)).relu_()
+                logits = drawn @ head.weight.T + head.bias
                 known = torch.full_like(own, OPEN) if part == "open" else own
-                writer.add(part, features, logits, known, [f"{part}/{start + place}" for place in range(len(own))])
+                writer.add(part, drawn, logits, known, [f"{part}/{start + place}" for place in range(len(own))])
 
 
 def _counts() -> Any:
@@ -160,10 +160,10 @@ def _counts() -> Any:
     return counts
 
 
-def _labels(counts: Any, generator: torch.Generator) -> Iterator[tuple[str, torch.Tensor]]:
-    yield "fit", torch.from_numpy(np.repeat(np.arange(CLASSES), counts))
+def _labels(parts: Mapping[str, int], counts: Any, generator: torch.Generator) -> Iterator[tuple[str, torch.Tensor]]:
+    yield "fit", torch.from_numpy(np.repeat(np.arange(len(counts)), counts))
     for part in ("val", "test", "open"):
-        yield part, torch.randint(0, CLASSES, (PARTS[part],), generator=generator)
+        yield part, torch.randint(0, len(counts), (parts[part],), generator=generator)
 
 
 def page(facts: dict[str, Any]) -> str:

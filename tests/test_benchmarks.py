@@ -22,7 +22,7 @@ from benchmarks.rows import Case, DisagreementError, Row, check, differs
 from benchmarks.running import Settings, run
 from benchmarks.table import markdown, write
 
-ROWS = suites.SUITES["cpu"]
+ROWS = suites.CPU
 TINY = Settings(rounds=2, memory=False, tiny=True, sample_seconds=0)
 PLAIN = Row(
     name="plain",
@@ -180,7 +180,7 @@ def test_memory_is_what_a_call_takes_at_its_peak() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells")
 def test_memory_is_taken_in_a_process_of_its_own() -> None:
-    row = suites.row_named("cyclical_focal_1024x1000")
+    row = suites.row_named("cyclical_focal_1024x1000", suites.CPU)
     peak = peak_bytes(row, "ours", threads=1)
     gradient = 1024 * 1000 * 4
     assert peak is not None
@@ -191,7 +191,7 @@ def test_the_command_writes_only_whole_suites_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     heavy = replace(PLAIN, name="heavy", heavy=True)
-    monkeypatch.setitem(suites.SUITES, "cpu", (PLAIN, heavy))
+    monkeypatch.setattr(suites, "CPU", (PLAIN, heavy))
     monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
     assert command.main(["--quick", "--rounds", "1"]) == 0
     printed = capsys.readouterr().out
@@ -213,7 +213,7 @@ def test_errors_are_one_line(
 ) -> None:
     assert command.main(["--rows", "rankings"]) == 2
     assert capsys.readouterr().err == "benchmarks: no row is called 'rankings'; did you mean ranking?\n"
-    monkeypatch.setitem(suites.SUITES, "cpu", (replace(PLAIN, name="wrong", make=wrong),))
+    monkeypatch.setattr(suites, "CPU", (replace(PLAIN, name="wrong", make=wrong),))
     assert command.main(["--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("benchmarks: wrong: ours and the twin differ")
     assert not list(tmp_path.iterdir())

@@ -23,14 +23,18 @@ try:
 except ImportError:
     _decode_quickly = None
 
+_SHORT = 1 << 32
+"""Bytes of names up to which four bytes tell where one ends."""
+
 
 class Paths(Sequence[str]):
-    """File names as one run of bytes and where each ends: 8 bytes a name beside the name."""
+    """File names as one run of bytes and where each ends: 4 bytes a name beside the name, 8 beyond 4 GB of names."""
 
     def __init__(self, names: Sequence[bytes]) -> None:
         self._text = b"".join(names)
-        self._ends = np.zeros(len(names) + 1, dtype=np.int64)
-        np.cumsum(np.fromiter(map(len, names), dtype=np.int64, count=len(names)), out=self._ends[1:])
+        self._ends = np.zeros(len(names) + 1, dtype=np.uint32 if len(self._text) < _SHORT else np.int64)
+        lengths = np.fromiter(map(len, names), dtype=self._ends.dtype, count=len(names))
+        np.cumsum(lengths, dtype=self._ends.dtype, out=self._ends[1:])
 
     def __len__(self) -> int:
         return len(self._ends) - 1

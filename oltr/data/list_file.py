@@ -21,7 +21,7 @@ _MOST_CLASSES = 1_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class ListFile:
-    """A list as read: 16 bytes an image beside its path."""
+    """A list as read: 12 bytes an image beside its path."""
 
     path: Path
     paths: Paths

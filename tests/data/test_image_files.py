@@ -131,3 +131,12 @@ def test_overlap_of_training_and_test_list_is_said(tmp_path: Path, caplog: pytes
     ImageList(root=tmp_path, list_name="my").splits()
     assert "1 of its images are training images as well" in caplog.text
     assert "my_test.txt" in caplog.text
+
+
+def test_names_beyond_what_four_bytes_count_are_found_too(monkeypatch):
+    names = [b"a.png", b"bcd.png", b"", b"e f.png"]
+    short = Paths(names)
+    monkeypatch.setattr(image_files, "_SHORT", 4)
+    long = Paths(names)
+    assert list(long) == list(short) == [name.decode() for name in names]
+    assert (long._ends.itemsize, short._ends.itemsize) == (8, 4)
