@@ -45,8 +45,7 @@ def main(plan: dict[str, Any]) -> None:
 
 def _answer(work: Work, wanted: str, count: str = "1") -> Any:
     if wanted == "facts":
-        result = work.call()
-        return None if work.facts is None else work.facts(result)
+        return None if work.facts is None else work.facts(work.call())
     return peak_of(work.call) if wanted == "memory" else sample(work.call, int(count))
 
 
