@@ -28,7 +28,7 @@ from oltr.contracts import RunError, UserError
 from oltr.data.cache_file import GuardedFile, writable
 from oltr.data.split import ImageSet
 
-FORMAT = 1
+FORMAT = 2
 """Version of the layout, and of how images are resized."""
 BLOCK = 64
 """Images that a worker makes at a time."""
@@ -42,7 +42,7 @@ Images = NDArray[np.uint8]
 
 
 def build(path: Path, identity: str, images: ImageSet, *, image_size: int | None, workers: int) -> None:
-    """Write all ``images`` to ``path`` [N, 3, H, W], a chunk each, with labels, ids and ``identity``.
+    """Write all ``images`` to ``path`` [N, H, W, 3], a chunk each, with labels, ids and ``identity``.
 
     What stood at ``path`` is replaced at once when the new file is complete; until then, and on failure, it stays.
     """
@@ -76,7 +76,7 @@ def _fill(file: h5py.File, images: ImageSet, shape: tuple[int, ...], blocks: Ite
         start = 0
         for block in blocks:
             if block.shape[1:] != shape:
-                raise _uneven(images.ids[start], block.shape[1:], shape)
+                raise _uneven(images.ids[start], block.shape[1:3], shape[:2])
             dataset[start : start + len(block)] = block
             start += len(block)
             bar.update(len(block))
@@ -139,14 +139,14 @@ def _work(chosen: range) -> Images:
 
 
 def _prepared(images: ImageSet, chosen: range | list[int], image_size: int | None) -> Images:
-    """Images as they are stored, [n, 3, H, W]."""
+    """Images as they are stored, [n, H, W, 3]: colours innermost, from which a part is resized fastest."""
     read = images.read(chosen)
     if image_size is not None:
         read = [_fitted(image, image_size) for image in read]
     for index, image in zip(chosen, read, strict=True):
         if image.shape != read[0].shape:
-            raise _uneven(images.ids[index], tuple(image.shape), tuple(read[0].shape))
-    return np.stack([image.numpy() for image in read])
+            raise _uneven(images.ids[index], tuple(image.shape[1:]), tuple(read[0].shape[1:]))
+    return np.stack([image.permute(1, 2, 0).numpy() for image in read])
 
 
 def _fitted(image: Tensor, size: int) -> Tensor:
@@ -164,7 +164,7 @@ def _fitted(image: Tensor, size: int) -> Tensor:
 
 
 def _uneven(name: str, shape: tuple[int, ...], first: tuple[int, ...]) -> UserError:
-    sizes = [f"{height} x {width}" for _, height, width in (shape, first)]
+    sizes = [f"{height} x {width}" for height, width in (shape, first)]
     return UserError(f"image {name} is {sizes[0]} but others of its set are {sizes[1]}; give the cache an image_size")
 
 

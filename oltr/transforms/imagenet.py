@@ -32,14 +32,16 @@ class ImageNetTrain:
         check_size(size)
         if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
             raise UserError(f"scale is the least and largest share of the image, within 0 and 1, not {list(scale)}")
+        self._size = [size, size]
         self._crop = v2.RandomResizedCrop(size, scale=tuple(scale), antialias=True)
-        self._flip = v2.RandomHorizontalFlip()
         self._jitter = ColourJitter(brightness=brightness, contrast=contrast, saturation=saturation)
         self._normalise = Normalise(mean=mean, std=std)
 
     def image(self, image: Tensor) -> Tensor:
-        shaped: Tensor = self._flip(self._crop(image))
-        return shaped
+        """What RandomResizedCrop and RandomHorizontalFlip draw and give, without what they cost beside the resizing."""
+        place = self._crop.make_params([image])
+        shaped: Tensor = images_of.resized_crop_image(image, **place, size=self._size, antialias=True)
+        return shaped.flip(-1) if torch.rand(1) < 0.5 else shaped
 
     def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
         return self._jitter(images, generator, self._normalise.unit)

@@ -22,18 +22,25 @@ class Normalise:
                 raise UserError(f"{name} takes one number, or three for red, green and blue, not {len(values)}")
         if min(std) <= 0:
             raise UserError(f"std is above 0, not {min(std):g}")
-        self._mean = torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1)
-        self._std = torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1)
+        spread = torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
+        self._scale = (1 / spread).float()
+        self._shift = (torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1) / spread).float()
 
     def stored(self, images: Tensor) -> Tensor:
         """Of uint8 images [B, 3, H, W], as float32."""
-        mean, std = self._on(images.device)
-        return torch.mul(images, 1 / (255 * std)).sub_(mean / std)
+        scale, shift = self._on(images.device)
+        floats = torch.empty(images.shape, device=images.device)
+        scale = scale / 255
+        if images.device.type == "cpu":  # one after the other, which stay in the cache between the steps
+            for stored, image in zip(images, floats, strict=True):
+                image.copy_(stored).mul_(scale).sub_(shift)
+            return floats
+        return floats.copy_(images).mul_(scale).sub_(shift)
 
     def unit(self, images: Tensor) -> Tensor:
-        """Of float32 images in [0, 1], in place."""
-        mean, std = self._on(images.device)
-        return images.sub_(mean).div_(std)
+        """Of float32 images [..., 3, H, W] in [0, 1], in place."""
+        scale, shift = self._on(images.device)
+        return images.mul_(scale).sub_(shift)
 
     def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        return self._mean.to(device, non_blocking=True), self._std.to(device, non_blocking=True)
+        return self._scale.to(device, non_blocking=True), self._shift.to(device, non_blocking=True)

@@ -111,7 +111,7 @@ def test_a_damaged_file_is_made_again(tmp_path, damage, caplog):
     cached(make(), folder=tmp_path)
     path = train_file(tmp_path)
     whole = path.read_bytes()
-    at = whole.index(make().train.read([70])[0].numpy().tobytes()) + 5
+    at = whole.index(make().train.read([70])[0].permute(1, 2, 0).numpy().tobytes()) + 5
     path.write_bytes(
         {
             "truncated": whole[:-100],
@@ -132,7 +132,7 @@ def test_damage_met_while_reading_is_an_error_never_a_wrong_image(tmp_path):
     copy = cached(make(), folder=tmp_path, memory=0)
     path = train_file(tmp_path)
     whole = bytearray(path.read_bytes())
-    whole[whole.index(make().train.read([70])[0].numpy().tobytes())] ^= 1
+    whole[whole.index(make().train.read([70])[0].permute(1, 2, 0).numpy().tobytes())] ^= 1
     copy = pickle.loads(pickle.dumps(copy.train))
     path.write_bytes(whole)
     assert same(copy, make().train, [69, 71])

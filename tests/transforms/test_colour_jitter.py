@@ -31,6 +31,16 @@ def test_each_step_is_torchvisions(adjust):
     torch.testing.assert_close(adjust(images(), factors), torch.stack(expected), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("adjust", STEPS)
+def test_an_image_by_itself_is_as_in_a_batch(adjust):
+    """As on a CPU, and as on a GPU; a factor of at most 1 spares the single image a pass, and must not be missed."""
+    for place, factor in enumerate(torch.linspace(0, 2, 11).tolist()):
+        alone = adjust(images()[place], factor)
+        torch.testing.assert_close(alone, adjust(images(), torch.full((11,), factor))[place], rtol=0, atol=1e-6)
+        assert alone.min() >= 0
+        assert alone.max() <= 1 + 1e-6
+
+
 def test_the_whole_is_some_order_of_the_steps_with_the_factors_drawn():
     seen = set()
     for seed in range(30):
