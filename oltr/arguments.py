@@ -66,6 +66,10 @@ def parser() -> Parser:
     data_check.add_argument("name", help="a data set, such as imagenet_lt")
     data_check.add_argument("overrides", nargs="*", metavar="key=value", help="its options")
     data_check.add_argument("--data-root", type=Path, help="the folder under which the data lie")
+    doctor = _named(
+        commands.add_parser("doctor", help="what this machine offers, and what makes runs faster"), "doctor"
+    )
+    doctor.add_argument("--measure", action="store_true", help="also time training steps under each memory allocator")
     return top
 
 

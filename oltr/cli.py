@@ -71,9 +71,11 @@ def _fail(error: object, code: int) -> int:
 
 
 def _run(chosen: argparse.Namespace) -> int:
+    from oltr.allocator import keep_freed_memory
     from oltr.parallel import choose_device
     from oltr.processes import joined
 
+    keep_freed_memory()
     with joined(choose_device(chosen.device)) as processes:
         if not processes.first:
             logging.getLogger("oltr").setLevel(logging.ERROR)
@@ -249,6 +251,13 @@ def _data_check(chosen: argparse.Namespace) -> int:
     return 0 if found.ok else 2
 
 
+def _doctor(chosen: argparse.Namespace) -> int:
+    from oltr.doctor import examine
+
+    print("\n".join(examine(measure=chosen.measure)))
+    return 0
+
+
 def _config(chosen: argparse.Namespace) -> StageConfig:
     from dataclasses import replace
 
@@ -283,4 +292,5 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": _export,
     "convert": _convert,
     "data check": _data_check,
+    "doctor": _doctor,
 }

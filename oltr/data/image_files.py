@@ -92,6 +92,11 @@ class ImageFiles:
         raise UserError(f"image {path}{f' ({self.list_file}:{line})' if self.list_file else ''}: {reason}")
 
 
+def decoder() -> str:
+    """What decodes JPEG and PNG files here."""
+    return "Pillow" if _decode_quickly is None else "torchvision"
+
+
 def decode(data: bytes) -> Tensor:
     """The image in an encoded file, uint8 [3, h, w]: the first frame, without transparency, not turned by its EXIF."""
     if _decode_quickly is not None and data:

@@ -75,7 +75,7 @@ def adjust_saturation(images: Tensor, factor: Factor) -> Tensor:
 
 def _grey(images: Tensor) -> Tensor:
     """[..., 3, h, w] -> [..., 1, h, w]"""
-    red, green, blue = images.split(1, -3)
+    red, green, blue = (images.narrow(-3, channel, 1) for channel in range(3))
     return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
 
 
