@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor
+from torchvision.transforms import Normalize as NormaliseEach
+from torchvision.transforms import functional as of_pillow
 from torchvision.transforms.v2 import functional as images_of
 
 from benchmarks.rows import Case, Row
@@ -69,6 +72,62 @@ def cache(folder: Path, *, images: int, size: int) -> Case:
     return Case(ours=lambda: in_batches(stored, order), twin=lambda: in_batches(files, order))
 
 
+def jpeg(folder: Path, *, images: int, height: int, width: int, size: int) -> Case:
+    """JPEG files to a training batch; the twin is the original's way, with the same draws for each image and batch.
+
+    The decoders and the ways to resize differ by a level or two, which strong contrast multiplies.
+    """
+    names = [f"{index}.jpg" for index in range(images)]
+    for index, name in enumerate(names):
+        photograph(index, width).resize((width, height)).save(folder / name, quality=90)
+    files = ImageFiles(folder=folder, ids=Paths([name.encode() for name in names]), labels=np.zeros(images, np.int64))
+    return _augmented(files, [folder / name for name in names], size)
+
+
+def augmented_cache(folder: Path, *, images: int, size: int) -> Case:
+    """The same from the cache file; the twin decodes what it was made from."""
+    names = [f"{index}.jpg" for index in range(images)]
+    for index, name in enumerate(names):
+        photograph(index, size * 8 // 7).save(folder / name, quality=85)
+    files = ImageFiles(folder=folder, ids=Paths([name.encode() for name in names]), labels=np.zeros(images, np.int64))
+    one = files.take(np.array([0]), np.array([0]))
+    splits = Splits(train=files, val=one, test=one, open=None, class_names=("any",), manifest={"sha256": "0"})
+    stored = cached(splits, folder=folder / "cache", memory=0).train
+    return _augmented(stored, [folder / name for name in names], size)
+
+
+def _augmented(images: ImageSet, paths: Sequence[Path], size: int) -> Case:
+    transform = ImageNetTrain(size=size)
+    adjust = (of_pillow.adjust_brightness, of_pillow.adjust_contrast, of_pillow.adjust_saturation)
+
+    def ours() -> Tensor:
+        shaped = []
+        with torch.random.fork_rng(devices=[]):
+            for index, image in enumerate(images.read(range(len(paths)))):
+                torch.default_generator.manual_seed(index)
+                shaped.append(transform.image(image))
+        return transform.batch(torch.stack(shaped), torch.Generator().manual_seed(0))
+
+    def twin() -> Tensor:
+        generator = torch.Generator().manual_seed(0)
+        order = torch.randperm(3, generator=generator).tolist()
+        factors = (1 + STRENGTH * (2 * torch.rand(3, len(paths), generator=generator) - 1)).T.tolist()
+        shape = Compose([RandomResizedCrop(size), RandomHorizontalFlip()])
+        finish = Compose([ToTensor(), NormaliseEach(IMAGENET_MEAN, IMAGENET_STD)])
+        finished = []
+        with torch.random.fork_rng(devices=[]):
+            for index, (path, own) in enumerate(zip(paths, factors, strict=True)):
+                torch.default_generator.manual_seed(index)
+                with path.open("rb") as file:
+                    image = shape(Image.open(file).convert("RGB"))
+                for which in order:
+                    image = adjust[which](image, own[which])
+                finished.append(finish(image))
+        return torch.stack(finished)
+
+    return Case(ours=ours, twin=twin, tolerance=0.15)
+
+
 def in_batches(images: ImageSet, order: Sequence[int]) -> list[Tensor]:
     return [torch.stack(images.read(order[start : start + BATCH])) for start in range(0, len(order), BATCH)]
 
@@ -84,6 +143,27 @@ def photograph(seed: int, size: int) -> Image.Image:
 
 
 ROWS = (
+    *(
+        Row(
+            name=f"jpeg_{width}",
+            what="{images} JPEGs of {width} x {height}: decoded, cropped at random, mirrored, jittered, normalised",
+            twin="the original's way: Pillow, then torchvision's transforms of Pillow images",
+            make=jpeg,
+            full={"images": 128, "height": height, "width": width, "size": 224},
+            tiny={"images": 4, "height": 30, "width": 40, "size": 16},
+            per="images",
+        )
+        for height, width in ((375, 500), (256, 256))
+    ),
+    Row(
+        name="cache_augmented",
+        what="{images} images from the cache file: random crops of {size} x {size}, mirrored, jittered, normalised",
+        twin="the same from JPEG files in the original's way",
+        make=augmented_cache,
+        full={"images": 128, "size": 224},
+        tiny={"images": 4, "size": 21},
+        per="images",
+    ),
     Row(
         name="jitter",
         what="{images} images of {size} x {size} jittered in brightness, contrast and saturation, and normalised",

@@ -115,10 +115,13 @@ def parse(plain: Mapping[str, Any], place: str) -> StageConfig:
         else value
         for key, value in plain.items()
     }
-    for key in ("epochs", "batch_size", "workers", "seed"):
+    for key in ("epochs", "batch_size", "seed"):
         low = 1 if key == "batch_size" else 0
         if key in values and (not _is_int(values[key]) or values[key] < low):
             raise ConfigError(f"{place}: {key}: a whole number from {low} on, not {values[key]!r}")
+    workers = values.get("workers")
+    if workers is not None and (not _is_int(workers) or workers < 0):
+        raise ConfigError(f"{place}: workers: a whole number from 0 on, or null, not {workers!r}")
     if not isinstance(values.get("test_selected", False), bool):
         raise ConfigError(f"{place}: test_selected: true or false, not {values['test_selected']!r}")
     if values.get("keep", KEEP[0]) not in KEEP:

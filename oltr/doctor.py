@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from oltr import allocator
+from oltr.loading import usable_cores
 from oltr.provenance import cpu_name
 
 HELPFUL_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
@@ -100,14 +101,6 @@ def _allocator_advice(measure: bool) -> list[str]:
     name, path = next(iter(there.items()))
     compared = "" if measure else " `oltr doctor --measure` tells how much."
     return [f"Preload {name}, large tensors may cost less: {allocator.command(name, path)}{compared}"]
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
 
 
 def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:

@@ -84,7 +84,7 @@ def train(
             state.offer(pair, end.progress.epoch, val["accuracy"])
             folder.append(record(end, val, waited, experiment.group_names))
             state.save(pair, optimizer, sampler, end)
-        log.info("%s", summary(end, val))
+        log.info("%s", summary(end, val, waited))
 
 
 def validate(experiment: Experiment, rule: ShotRule) -> dict[str, Any]:
@@ -111,10 +111,10 @@ def record(end: EpochEnd, val: Mapping[str, Any], waited: float, groups: Sequenc
     }
 
 
-def summary(end: EpochEnd, val: Mapping[str, Any]) -> str:
+def summary(end: EpochEnd, val: Mapping[str, Any], waited: float) -> str:
     groups = ", ".join(f"{name} {val[name]:.3f}" for name in ("many", "medium", "few") if val[name] is not None)
-    rate = end.images / max(end.seconds, 1e-9)
+    rate, share = (amount / max(end.seconds, 1e-9) for amount in (end.images, waited))
     return (
         f"epoch {end.progress.epoch + 1}/{end.progress.epochs}: loss {end.losses['total']:.4f}, "
-        f"val accuracy {val['accuracy']:.3f} ({groups}), {rate:.0f} images/s"
+        f"val accuracy {val['accuracy']:.3f} ({groups}), {rate:.0f} images/s, {share:.0%} of the time waiting for data"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +36,7 @@ from oltr.division import Division
 from oltr.feature_cache import FeatureCache
 from oltr.foreign.checkpoints import fill, read_checkpoint
 from oltr.inference import Inference
+from oltr.loading import usable_cores, workers_for
 from oltr.metrics.shots import shot_rule
 from oltr.networks.pair import Memory, NetworkPair
 from oltr.options import OptionError, is_schedule
@@ -61,7 +63,9 @@ class Experiment:
         if self.config.cache is None:
             return splits
         size = self.config.cache.image_size
-        return cached(splits, folder=self.cache_folder, image_size=size, workers=self.config.workers)
+        workers = self.config.workers
+        workers = usable_cores() if workers is None else workers  # nothing computes meanwhile
+        return cached(splits, folder=self.cache_folder, image_size=size, workers=workers)
 
     def same_splits(self) -> Splits:
         """The splits, read by one process after the other; UserError where they are not the same in all of them."""
@@ -163,11 +167,19 @@ class Experiment:
             settings.append(_scalars(chosen))
             groups.append({"params": parameters, **chosen, **_at_start(settings[-1])})
         shared = self.config.optimizer.options
-        shared = {**shared, **_at_start(_scalars(shared))}
+        shared = {**self._fused(), **shared, **_at_start(_scalars(shared))}
         try:
             return plugins.OPTIMIZERS.build(self.config.optimizer.name, shared, params=groups), settings
         except (OptionError, ValueError, TypeError) as error:
             raise UserError(f"{self.place}: optimizer: {error}") from error
+
+    def _fused(self) -> dict[str, bool]:
+        """The option by which an optimizer of torch's updates all weights in one pass, where it can on this device."""
+        known = inspect.signature(plugins.OPTIMIZERS.load(self.config.optimizer.name)).parameters
+        chosen = {key for _, options in self.trained.values() for key in options}
+        floats = all(item.is_floating_point() for parameters, _ in self.trained.values() for item in parameters)
+        able = self.device.type in ("cpu", "cuda") and "fused" in known and floats
+        return {"fused": True} if able and not chosen & {"fused", "foreach", "differentiable"} else {}
 
     def sampler(self) -> Sampler:
         labels = torch.from_numpy(np.ascontiguousarray(self.splits.train.labels))
@@ -265,12 +277,16 @@ class Experiment:
             batch_size=batch_size,
             seed=self.config.seed,
             device=self.device,
-            workers=self.config.workers,
+            workers=self.workers(images),
             share=share,
         )
 
     def _transform(self, key: str) -> Transform:
         return cast(Transform, self._build(plugins.TRANSFORMS, key, getattr(self.config, key)))
+
+    def workers(self, images: ImageSet) -> int:
+        """Processes that read ``images`` beside this one."""
+        return workers_for(images, self.device) if self.config.workers is None else self.config.workers
 
     def _build(self, kind: plugins.Kind, key: str, part: Any, **given: Any) -> Any:
         try:

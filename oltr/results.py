@@ -49,9 +49,16 @@ def report(
         facts["best_epoch"] = best["epoch"]
         facts["images_seen"] = sum(line["images"] for line in history)
         facts["seconds"] = round(sum(line["seconds"] for line in history), 3)
+        facts["wait_share"] = wait_share(history)
     predict(experiment, target / "predictions.h5", facts, with_open=with_open)
     if everyone.first:
         write_report(target, experiment.config, folder)
+
+
+def wait_share(history: Sequence[Mapping[str, Any]]) -> float | None:
+    """Of the time that training took, the share spent waiting for data; None where nothing was trained."""
+    seconds = sum(line["seconds"] for line in history)
+    return round(sum(line["wait_seconds"] for line in history) / seconds, 4) if seconds else None
 
 
 def write_report(target: Path, stage: StageConfig, folder: RunFolder) -> None:
@@ -159,6 +166,7 @@ def describe(stage: StageConfig, folder: RunFolder, facts: Mapping[str, Any]) ->
         "selected_by": "validation accuracy" if stage.keep == "best" else "last epoch",
         "images_seen": facts["images_seen"],
         "seconds": facts["seconds"],
+        "wait_share": facts.get("wait_share"),
         "command": facts["command"],
         "test_selected": stage.test_selected,
         "test_selected_because": [

@@ -120,7 +120,8 @@ class StageConfig:
     compute: ComputeConfig = ComputeConfig()
     test_selected: bool = False
     """That something here was chosen on the test set, as the user owns up to; leaderboards refuse such a run."""
-    workers: int = 0
+    workers: int | None = None
+    """Processes that read images; None is as many as help (oltr/loading.py)."""
     seed: int = 0
 
 

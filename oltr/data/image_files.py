@@ -6,7 +6,9 @@ import hashlib
 import io
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import overload
 
@@ -62,7 +64,14 @@ class ImageFiles:
         self.list_file = list_file
 
     def read(self, indices: Sequence[int]) -> list[Tensor]:
-        return [self._read(int(index)) for index in indices]
+        """In as many threads as torch may compute in, which in a worker process is one: decoding waits for no other."""
+        chosen = [int(index) for index in indices]
+        threads = min(torch.get_num_threads(), len(chosen))
+        with _without_deprecation():
+            if threads < 2:
+                return [self._read(index) for index in chosen]
+            with ThreadPoolExecutor(threads) as pool:
+                return list(pool.map(self._read, chosen))
 
     def take(self, indices: NDArray[np.int64], labels: NDArray[np.int64]) -> ImageFiles:
         """The images at ``indices``, with new labels."""
@@ -81,7 +90,7 @@ class ImageFiles:
     def _read(self, index: int) -> Tensor:
         path = self.folder / self.ids[index]
         try:
-            return decode(path.read_bytes())
+            return _decoded(path.read_bytes())
         except FileNotFoundError:
             reason = "there is no such file"
         except UnidentifiedImageError:
@@ -99,11 +108,22 @@ def decoder() -> str:
 
 def decode(data: bytes) -> Tensor:
     """The image in an encoded file, uint8 [3, h, w]: the first frame, without transparency, not turned by its EXIF."""
+    with _without_deprecation():
+        return _decoded(data)
+
+
+@contextmanager
+def _without_deprecation() -> Iterator[None]:
+    """torchvision warns of its decoder at each image. Outside of the threads: filters of warnings belong to all."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def _decoded(data: bytes) -> Tensor:
     if _decode_quickly is not None and data:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)
-                image: Tensor = _decode_quickly(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode="RGB")
+            image: Tensor = _decode_quickly(torch.frombuffer(bytearray(data), dtype=torch.uint8), mode="RGB")
         except RuntimeError:  # a format that Pillow alone reads, or a broken file, which Pillow's words name better
             pass
         else:

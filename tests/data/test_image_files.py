@@ -85,6 +85,23 @@ def test_files_that_cannot_be_read_are_named_with_their_line(tmp_path: Path) -> 
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("decoder")
+def test_threads_read_the_same_in_order_and_name_the_first_that_is_broken(tmp_path: Path) -> None:
+    names = [f"{index}.jpg" for index in range(12)]
+    for index, name in enumerate(names):
+        (tmp_path / name).write_bytes(encoded(Image.fromarray(np.roll(PIXELS, index, 0)).resize((20, 20)), "JPEG"))
+    images = ImageFiles(folder=tmp_path, ids=Paths([name.encode() for name in names]), labels=np.zeros(12))
+    order = [7, 0, 11, 7, 3, 4, 5]
+    torch.set_num_threads(1)
+    one_by_one = images.read(order)
+    torch.set_num_threads(3)
+    assert all(map(torch.equal, images.read(order), one_by_one))
+    for broken in (4, 11):
+        (tmp_path / names[broken]).write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"11\.jpg: it is no image"):
+        images.read(order)
+
+
 def test_paths_are_a_sequence_of_any_names() -> None:
     names = ["a", "", "mit Umlaut ä.jpg", "b c/d.png"]
     paths = Paths([name.encode() for name in names])
