@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from oltr import checkpoint, interruption, plugins
+from oltr.background import Background
 from oltr.contracts import Progress
 from oltr.experiment import Experiment
 from oltr.folder import RunFolder
@@ -39,7 +40,8 @@ def train(
     facts["computing"] = experiment.computing.describe()
     facts["starts_from"] = folder.started_from() if everyone.first else None
     facts["before"] = before
-    state = TrainingState(folder=folder, keep=stage.keep, facts=facts)
+    beside = Background()
+    state = TrainingState(folder=folder, keep=stage.keep, facts=facts, beside=beside)
     optimizer, settings = experiment.optimizer()
     sampler, losses = experiment.sampler(), experiment.losses()
     rule = shot_rule(**stage.evaluation.shots)
@@ -52,7 +54,7 @@ def train(
     if everyone.first:
         folder.keep_history(state.epochs_done)
         if stage.epochs == 0:
-            state.offer(pair, -1, 0.0)
+            state.start(pair)
 
     def epoch_batches(progress: Progress) -> Iterable[Batch]:
         if not everyone.first:
@@ -63,28 +65,29 @@ def train(
         total, title = batches.steps(len(indices), drop_last=True), f"epoch {progress.epoch + 1}/{progress.epochs}"
         for batch in tqdm(epoch, total=total, desc=title, leave=False, disable=None if everyone.first else True):
             interruption.check()
+            beside.check()
             yield batch
 
-    for end in fit(
-        network=pair,
-        forward=experiment.computing.training_forward(pair if cache is None else cache.division.rest),
-        losses=losses,
-        optimizer=optimizer,
-        settings=settings,
-        batches=epoch_batches,
-        epochs=stage.epochs,
-        start=state.epochs_done,
-        clip_norm=plugins.SCHEDULES.scalar(stage.clip_norm),
-        split=experiment.computing.split(),
-    ):
-        waited, batches.wait_seconds = batches.wait_seconds, 0.0
-        everyone.agree(pair)
-        val = validate(experiment, rule)
-        if everyone.first:
-            state.offer(pair, end.progress.epoch, val["accuracy"])
-            folder.append(record(end, val, waited, experiment.group_names))
-            state.save(pair, optimizer, sampler, end)
-        log.info("%s", summary(end, val, waited))
+    with beside:
+        for end in fit(
+            network=pair,
+            forward=experiment.computing.training_forward(pair if cache is None else cache.division.rest),
+            losses=losses,
+            optimizer=optimizer,
+            settings=settings,
+            batches=epoch_batches,
+            epochs=stage.epochs,
+            start=state.epochs_done,
+            clip_norm=plugins.SCHEDULES.scalar(stage.clip_norm),
+            split=experiment.computing.split(),
+        ):
+            waited, batches.wait_seconds = batches.wait_seconds, 0.0
+            everyone.agree(pair)
+            val = validate(experiment, rule)
+            if everyone.first:
+                folder.append(record(end, val, waited, experiment.group_names))
+                state.save(pair, optimizer, sampler, end, val["accuracy"])
+            log.info("%s", summary(end, val, waited))
 
 
 def validate(experiment: Experiment, rule: ShotRule) -> dict[str, Any]:

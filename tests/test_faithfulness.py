@@ -19,12 +19,16 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from oltr import config, legacy
+from oltr.background import Background
+from oltr.contracts import Progress
 from oltr.data.image_files import decode
 from oltr.folder import RunFolder
 from oltr.networks.dot_product import DotProduct
 from oltr.networks.pair import NetworkPair
 from oltr.networks.small_resnet import small_resnet10
+from oltr.samplers.shuffled import Shuffled
 from oltr.state import TrainingState
+from oltr.training import EpochEnd
 from oltr.transforms.imagenet import ImageNetTest
 from tests.faithfulness_page import DEPARTURES, NUMBERS, PAGE, PIECES, compared, page
 from tests.faithfulness_sheet import FOLDER, TESTS, TOLERANCES, Golden, Piece, Sheet, beside, golden
@@ -123,10 +127,17 @@ def test_resized_images_are_those_of_pillow_but_for_a_grey_level() -> None:
 
 
 def test_an_epoch_without_a_right_image_is_kept_if_there_is_no_better(tmp_path: Path) -> None:
-    state = TrainingState(folder=RunFolder(tmp_path), keep="best", facts={})
+    state = TrainingState(folder=RunFolder(tmp_path), keep="best", facts={}, beside=Background())
     pair = NetworkPair(small_resnet10(width=1, image_size=8), DotProduct(feature_dim=8, num_classes=2))
+    optimizer, sampler = (
+        torch.optim.SGD(pair.parameters(), lr=1.0),
+        Shuffled(labels=torch.zeros(2), generator=torch.Generator()),
+    )
     for epoch, accuracy in enumerate((0.0, 0.0, 0.5, 0.5)):
-        state.offer(pair, epoch, accuracy)
+        progress = Progress(epoch=epoch, epochs=4)
+        end = EpochEnd(progress=progress, losses={}, settings=[], images=2, seconds=1.0)
+        state.save(pair, optimizer, sampler, end, accuracy)
+        state.beside.wait()
         kept = torch.load(tmp_path / "best.pt", weights_only=True)
         assert (kept["epoch"], kept["accuracy"]) == [(0, 0.0), (0, 0.0), (2, 0.5), (2, 0.5)][epoch]
 

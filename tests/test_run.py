@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from oltr.foreign.exporting import export
 from oltr.predictions import Predictions
 from oltr.results import report_again
 from oltr.run import Request, run_stage, test_stage
-from oltr.state import TrainingState
 
 Make = Callable[..., Request]
 test_stage.__test__ = False  # type: ignore[attr-defined]
@@ -114,18 +113,18 @@ def test_a_run_cut_between_its_two_checkpoints_ends_the_same(
     request_for: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = run_stage(request_for(out="whole"))
-    real, calls = TrainingState.save, []
+    real, calls = checkpoint.save, []
 
-    def killed(*arguments: Any) -> None:
-        calls.append(1)
-        if len(calls) == 2:
+    def killed(path: Path, content: Mapping[str, Any]) -> None:
+        calls.append(path.name)
+        if calls.count("last.pt") == 2:
             raise KeyboardInterrupt  # best.pt and the log are ahead of last.pt
-        real(*arguments)
+        real(path, content)
 
-    monkeypatch.setattr(TrainingState, "save", killed)
+    monkeypatch.setattr(checkpoint, "save", killed)
     with pytest.raises(KeyboardInterrupt):
         run_stage(request_for(out="cut"))
-    monkeypatch.setattr(TrainingState, "save", real)
+    monkeypatch.setattr(checkpoint, "save", real)
     cut = run_stage(request_for(out="cut", resume=True))
     assert same(weights(cut), weights(whole))
     assert results(cut) == results(whole)
