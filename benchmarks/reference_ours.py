@@ -1,4 +1,4 @@
-"""Our contenders, each the counterpart of the original's of the same name."""
+"""Our contenders, each the counterpart of the original's of the same name, as a run with the default settings works."""
 
 from __future__ import annotations
 
@@ -18,10 +18,17 @@ from benchmarks.long_tail import long_tailed_labels
 from benchmarks.reference_data import classes_drawn, fill, labels_of, norms, numbers
 from benchmarks.reference_work import Work
 from oltr import checkpoint
+from oltr.allocator import keep_freed_memory
+from oltr.background import Background
+from oltr.cached_batches import CachedBatches
 from oltr.contracts import Progress, Sampler, Transform
 from oltr.data.batches import Batches
+from oltr.data.cache import cached
 from oltr.data.image_files import ImageFiles, Paths
+from oltr.data.split import ImageSet, Splits
+from oltr.division import Division
 from oltr.inference import Inference
+from oltr.loading import workers_for
 from oltr.losses.cross_entropy import CrossEntropy
 from oltr.losses.cyclical_focal import cyclical_focal_loss
 from oltr.losses.disc_centroids import DiscCentroidsLoss, disc_centroids_loss
@@ -35,6 +42,7 @@ from oltr.networks.resnet import resnet10, resnet152
 from oltr.processes import ALONE
 from oltr.samplers.class_aware import ClassAware
 from oltr.samplers.shuffled import Shuffled
+from oltr.state import snapshot
 from oltr.training import Batch, WeightedLoss, fit
 from oltr.transforms.imagenet import ImageNetTest, ImageNetTrain
 
@@ -44,9 +52,14 @@ CPU = torch.device("cpu")
 NOW = Progress(epoch=0, epochs=1)
 
 
+def patch() -> None:
+    """What `oltr run` does first."""
+    keep_freed_memory()
+
+
 def training(plan: Plan) -> Work:
-    """An epoch of fit(), from the files or, where ``memory`` says so, on one batch that is there."""
-    files, labels = _files(plan), torch.from_numpy(_labels(plan["images"]))
+    """An epoch of fit(), from files, from the image cache or, where ``memory`` says so, on one batch that is there."""
+    files, labels = _image_set(plan), torch.from_numpy(_labels(plan["images"]))
     transform = ImageNetTrain()
     batches = _batches(plan, files, transform, plan["batch"])
     generator = torch.Generator().manual_seed(0)
@@ -68,10 +81,17 @@ def training(plan: Plan) -> Work:
 
 
 def training_step(plan: Plan) -> Work:
-    """One step on a batch in memory."""
+    """One step on a batch in memory; where ``cached`` says so, of what the frozen backbone made of the images."""
     images = numbers(0, plan["batch"], 3, plan["side"], plan["side"])
-    batch = (images, classes_drawn(1, plan["batch"], 365), torch.arange(plan["batch"]))
-    return Work(_epoch(plan, lambda progress: [batch]))
+    labels, order = classes_drawn(1, plan["batch"], 365), torch.arange(plan["batch"])
+    if not plan.get("cached"):
+        return Work(_epoch(plan, lambda progress: [(images, labels, order)]))
+    pair = _pair(plan)
+    division = Division(pair, plan["only"])
+    with torch.no_grad():
+        values = division.until(images)
+    kept = CachedBatches(values=values, labels=labels, batch_size=plan["batch"], device=CPU, dtype=values.dtype)
+    return Work(_epoch(plan, lambda progress: kept.epoch(order, epoch=0, drop_last=True), pair, division.rest))
 
 
 def validation(plan: Plan) -> Work:
@@ -89,8 +109,9 @@ def validation(plan: Plan) -> Work:
 
 
 def reading(plan: Plan) -> Work:
-    """Training images from JPEG files to a batch, in this process."""
-    batches = _batches({**plan, "workers": 0}, _files(plan), ImageNetTrain(), plan["images"])
+    """Training images from JPEG files, or from the image cache made of them, to a batch, in this process."""
+    files = _image_set(plan)
+    batches = _batches(plan, files, ImageNetTrain(), plan["images"])
     order = torch.arange(plan["images"])
     return Work(lambda: list(batches.epoch(order, epoch=0, drop_last=True)))
 
@@ -171,8 +192,17 @@ def focal(plan: Plan) -> Work:
 
 
 def checkpoint_save(plan: Plan) -> Work:
+    """The whole of the writing, or ``beside`` training what that waits for: the one before is done by then."""
     path, state = Path(plan["folder"]) / "state.pt", {"pair": _pair(plan).state_dict()}
-    return Work(lambda: checkpoint.save(path, state))
+    if not plan.get("beside"):
+        return Work(lambda: checkpoint.save(path, state))
+    beside = Background()
+
+    def asked() -> None:
+        copied = snapshot(state)
+        beside.run(lambda: checkpoint.save(path, copied))
+
+    return Work(asked, before=beside.wait)
 
 
 def checkpoint_load(plan: Plan) -> Work:
@@ -213,20 +243,25 @@ def _pair(plan: Plan) -> NetworkPair:
     return pair
 
 
-def _epoch(plan: Plan, batches: Callable[[Progress], Iterable[Batch]]) -> Callable[[], None]:
+def _epoch(
+    plan: Plan,
+    batches: Callable[[Progress], Iterable[Batch]],
+    pair: NetworkPair | None = None,
+    forward: NetworkPair | None = None,
+) -> Callable[[], None]:
     """One epoch of fit() over these batches, with the published optimizer and losses."""
-    pair = _pair(plan)
+    pair = pair or _pair(plan)
     losses = [WeightedLoss(name="cross_entropy", loss=CrossEntropy())]
     if _second(plan):
         losses.append(WeightedLoss(name="disc_centroids", loss=DiscCentroidsLoss(), weight=0.01))
     parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, weight_decay=5e-4, fused=True)
 
     def epoch() -> None:
         deque(
             fit(
                 network=pair,
-                forward=pair,
+                forward=forward or pair,
                 losses=losses,
                 optimizer=optimizer,
                 settings=[{}],
@@ -247,9 +282,26 @@ def _files(plan: Plan) -> ImageFiles:
     return ImageFiles(folder=folder / "images", ids=Paths(names), labels=_labels(plan["images"]))
 
 
+def _image_set(plan: Plan) -> ImageSet:
+    """These files, or the image cache made of them, which is read from its file as one larger than memory is."""
+    files = _files(plan)
+    if not plan.get("cache"):
+        return files
+    few = files.take(np.array([0]), np.array([0]))
+    splits = Splits(train=files, val=few, test=few, open=None, class_names=("any",), manifest={"sha256": "0"})
+    return cached(splits, folder=Path(plan["folder"]) / "cache", image_size=256, memory=0).train
+
+
 def _labels(images: int) -> NDArray[np.int64]:
     return np.array(labels_of(images), dtype=np.int64)
 
 
-def _batches(plan: Plan, files: ImageFiles, transform: Transform, size: int) -> Batches:
-    return Batches(image_set=files, transform=transform, batch_size=size, seed=0, device=CPU, workers=plan["workers"])
+def _batches(plan: Plan, images: ImageSet, transform: Transform, size: int) -> Batches:
+    return Batches(
+        image_set=images,
+        transform=transform,
+        batch_size=size,
+        seed=0,
+        device=CPU,
+        workers=workers_for(images, CPU),
+    )

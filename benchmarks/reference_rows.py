@@ -57,6 +57,7 @@ ROWS = (
         ours={
             "ours": HALF,
             "ours, float32": {},
+            "ours, from the image cache": {**HALF, "cache": True},
             "ours, batch in memory": {**HALF, "memory": True},
             "ours, preloaded": {**HALF, **PRELOADED},
             "ours, float32, preloaded": PRELOADED,
@@ -99,6 +100,17 @@ ROWS = (
         to_reach={"ours, preloaded": 3.4},
         per="batch",
     ),
+    ReferenceRow(
+        name="places_stage_2_cached",
+        what="the same step, batch {batch}, the frozen part's maps from the feature cache",
+        make="training_step",
+        full={**DEEP, "batch": 32},
+        tiny=SHALLOW,
+        options={**PLACES_2, "only": ["modulatedatt", "fc_add"]},
+        ours={"ours": {**HALF, "cached": True}, "ours, float32": {"cached": True}},
+        to_reach={"ours": 60.0},
+        per="batch",
+    ),
     *(
         ReferenceRow(
             name=f"head_{classes}",
@@ -120,12 +132,16 @@ ROWS = (
             full={"images": 128, "batch": 128},
             tiny={"images": 4, "batch": 4},
             options={**IMAGENET, "workers": 0},
-            to_reach={"ours": wanted},
+            ours={"ours": {}, **more},
+            to_reach={"ours": wanted, **dict.fromkeys(more, 13.0)},
             per="images",
             width=width,
             threads=1,
         )
-        for width, size, wanted in ((500, "500 x 375", 2.1), (256, "256 x 256", 3.8))
+        for width, size, wanted, more in (
+            (500, "500 x 375", 2.1, {"ours, from the image cache": {"cache": True}}),
+            (256, "256 x 256", 3.8, {}),
+        )
     ),
     ReferenceRow(
         name="validation",
@@ -184,8 +200,9 @@ ROWS = (
             full={"depth": 152, "batch": 1},
             tiny={"depth": 10, "batch": 1},
             options=PLACES_2,
+            ours={"ours": {}, **more},
         )
-        for what in ("save", "load")
+        for what, more in (("save", {"ours, what training waits for": {"beside": True}}), ("load", {}))
     ),
     ReferenceRow(name="help", what="`python main.py --help`, the whole process", make="help_text", full={}, tiny={}),
 )

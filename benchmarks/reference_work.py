@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -26,6 +27,8 @@ class Work:
 
     call: Callable[[], Any]
     facts: Callable[[Any], list[float]] | None = None
+    before: Callable[[], None] | None = None
+    """What must be done before each call, and is not timed."""
 
 
 def main(plan: dict[str, Any]) -> None:
@@ -46,7 +49,15 @@ def main(plan: dict[str, Any]) -> None:
 def _answer(work: Work, wanted: str, count: str = "1") -> Any:
     if wanted == "facts":
         return None if work.facts is None else work.facts(work.call())
-    return peak_of(work.call) if wanted == "memory" else sample(work.call, int(count))
+    if wanted == "memory":
+        return peak_of(work.call)
+    if work.before is None:
+        return sample(work.call, int(count))
+    times = []
+    for _ in range(int(count)):
+        work.before()
+        times.append(sample(work.call, 1))
+    return fmean(times)
 
 
 if __name__ == "__main__":
