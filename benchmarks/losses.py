@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -22,8 +25,7 @@ def cyclical_focal(folder: Path, *, batch: int, classes: int) -> Case:
         return [loss.detach(), *torch.autograd.grad(loss, (logits,))]
 
     def ours() -> list[Tensor]:
-        gammas = {"gamma_pos": GAMMA_POS, "gamma_neg": GAMMA_NEG, "gamma_hc": GAMMA_HC}
-        return graded(cyclical_focal_loss(logits, target, eta=ETA, label_smoothing=SMOOTHING, **gammas).mean())
+        return graded(_mean_cyclical_focal(logits, target))
 
     def twin() -> list[Tensor]:
         log_p = logits.log_softmax(dim=1)
@@ -39,16 +41,53 @@ def cyclical_focal(folder: Path, *, batch: int, classes: int) -> Case:
     return Case(ours=ours, twin=twin, yardstick=yardstick, tolerance=1e-4)
 
 
-ROWS = tuple(
-    Row(
-        name=f"cyclical_focal_{batch}x{classes}",
-        what="cyclical focal loss, forward and backward: batch {batch:,}, {classes:,} classes",
-        twin="the formula with a one-hot matrix, differentiated by autograd",
-        make=cyclical_focal,
-        full={"batch": batch, "classes": classes},
-        tiny={"batch": 4, "classes": 7},
-        yardstick="torch's cross_entropy with label smoothing",
-        memory=batch > 128,
+def compiled_focal(folder: Path, *, batch: int, classes: int) -> Case:
+    """What compilation makes of the same loss, beside what it makes of torch's."""
+    logits = (3 * torch.randn(batch, classes)).requires_grad_()
+    target = torch.randint(classes, (batch,))
+    compiled = torch.compile(_mean_cyclical_focal)
+    smoothed = torch.compile(functools.partial(functional.cross_entropy, label_smoothing=SMOOTHING))
+
+    def graded(loss_of: Callable[[Tensor, Tensor], Tensor]) -> list[Tensor]:
+        loss = loss_of(logits, target)
+        return [loss.detach(), *torch.autograd.grad(loss, (logits,))]
+
+    return Case(
+        ours=lambda: graded(compiled),
+        twin=lambda: graded(_mean_cyclical_focal),
+        yardstick=lambda: graded(smoothed),
+        tolerance=1e-5,
     )
-    for batch, classes in ((128, 1000), (1024, 1000))
+
+
+def _mean_cyclical_focal(logits: Tensor, target: Tensor) -> Tensor:
+    gammas = {"gamma_pos": GAMMA_POS, "gamma_neg": GAMMA_NEG, "gamma_hc": GAMMA_HC}
+    return cyclical_focal_loss(logits, target, eta=ETA, label_smoothing=SMOOTHING, **gammas).mean()
+
+
+COMPILED = Row(
+    name="cyclical_focal_compiled",
+    what="the same compiled, forward and backward: batch {batch:,}, {classes:,} classes",
+    twin="the same as it is, not compiled",
+    make=compiled_focal,
+    full={"batch": 1024, "classes": 1000},
+    tiny={"batch": 4, "classes": 7},
+    yardstick="torch's cross_entropy with label smoothing, compiled",
+)
+
+ROWS = (
+    *(
+        Row(
+            name=f"cyclical_focal_{batch}x{classes}",
+            what="cyclical focal loss, forward and backward: batch {batch:,}, {classes:,} classes",
+            twin="the formula with a one-hot matrix, differentiated by autograd",
+            make=cyclical_focal,
+            full={"batch": batch, "classes": classes},
+            tiny={"batch": 4, "classes": 7},
+            yardstick="torch's cross_entropy with label smoothing",
+            memory=batch > 128,
+        )
+        for batch, classes in ((128, 1000), (1024, 1000))
+    ),
+    *([COMPILED] if shutil.which("g++") or shutil.which("clang") else []),  # torch.compile needs one of them
 )

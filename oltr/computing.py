@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,11 @@ import torch
 from torch import Tensor
 
 from oltr.accumulation import Part
-from oltr.contracts import UserError
+from oltr.contracts import Loss, Outputs, Progress, UserError
 from oltr.networks.pair import NetworkPair
 from oltr.parallel import Forward, distributed, forward_on, replicas
 from oltr.processes import Processes
-from oltr.stage_config import ComputeConfig
+from oltr.stage_config import GRAPH_MODES, ComputeConfig
 from oltr.sync_batchnorm import synchronise
 from oltr.training import Split
 
@@ -48,7 +49,13 @@ class Computing:
         if self.wanted.compile:
             if replicas(self.device) > 1:
                 raise UserError("compute.compile: not under DataParallel; use torchrun, or one GPU by --device cuda:0")
-            pair.backbone.compile()
+            mode = self.wanted.compile if isinstance(self.wanted.compile, str) else None
+            pair.backbone.compile(mode=mode)
+            pair.in_graphs = mode in GRAPH_MODES
+
+    def loss(self, loss: Loss) -> Loss:
+        """The loss, compiled if that is wanted."""
+        return CompiledLoss(loss) if self.wanted.compile_losses else loss
 
     def training_forward(self, pair: NetworkPair) -> Forward:
         """The pair as a function of this process's share of a batch."""
@@ -87,8 +94,22 @@ class Computing:
             "precision": "float32" if self.half_precision is None else "bfloat16",
             "channels_last": self.channels_last,
             "compile": self.wanted.compile,
+            "compile_losses": self.wanted.compile_losses,
             "accumulate": self.wanted.accumulate,
             "processes": self.processes.count,
             "gpus_per_process": gpus if self.device.type == "cuda" else 0,
             "batch_statistics": "of each part" if whole else "of each device's share of each part",
         }
+
+
+class CompiledLoss:
+    """A loss as torch.compile makes it; a number that changes with the epoch may have it compiled anew."""
+
+    def __init__(self, loss: Loss) -> None:
+        # Outputs are no leaves, and torch's own look at them makes it warn.
+        warnings.filterwarnings("ignore", message="The .grad attribute", module=r"torch\.")
+        self._compiled = torch.compile(loss.__call__)
+        self.mean_over_images = bool(getattr(loss, "mean_over_images", False))
+
+    def __call__(self, outputs: Outputs, target: Tensor, progress: Progress) -> Tensor:
+        return self._compiled(outputs, target, progress)

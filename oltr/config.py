@@ -12,6 +12,8 @@ from oltr.options import OptionError, is_schedule
 from oltr.plain_data import ConfigError, override, read
 from oltr.plugins import Kind, nearest
 from oltr.stage_config import (
+    COMPILE_MODES,
+    GRAPH_MODES,
     PART_FIELDS,
     CacheConfig,
     ComputeConfig,
@@ -292,12 +294,19 @@ def _compute(value: Any, place: str) -> ComputeConfig:
     precision = value.get("precision", PRECISIONS[0])
     if precision not in PRECISIONS:
         raise ConfigError(f"{place}.precision: {precision!r}{nearest(str(precision), PRECISIONS)}")
-    for key in ("channels_last", "compile", "sync_batchnorm"):
+    for key in ("channels_last", "compile_losses", "sync_batchnorm"):
         if not isinstance(value.get(key, False), bool) and not (key == "channels_last" and value[key] is None):
             raise ConfigError(f"{place}.{key}: true or false, not {value[key]!r}")
     parts = value.get("accumulate", 1)
     if not _is_int(parts) or parts < 1:
         raise ConfigError(f"{place}.accumulate: a whole number from 1 on, not {parts!r}")
+    mode = value.get("compile", False)
+    if not isinstance(mode, bool | str):
+        raise ConfigError(f"{place}.compile: true, false or the name of a mode, not {mode!r}")
+    if isinstance(mode, str) and mode not in COMPILE_MODES:
+        raise ConfigError(f"{place}.compile: {mode!r}{nearest(mode, COMPILE_MODES)}")
+    if mode in GRAPH_MODES and parts > 1:  # gradients of a part would lie where the next part's are put
+        raise ConfigError(f"{place}.compile: {mode!r} replays CUDA graphs, which take a batch whole: no accumulate")
     return ComputeConfig(**value)
 
 

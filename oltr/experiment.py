@@ -135,7 +135,7 @@ class Experiment:
         return [
             WeightedLoss(
                 name=loss.name,
-                loss=self._build(plugins.LOSSES, f"losses.{index}", loss, **given),
+                loss=self.computing.loss(self._build(plugins.LOSSES, f"losses.{index}", loss, **given)),
                 weight=plugins.LOSSES.scalar(loss.weight),
             )
             for index, loss in enumerate(self.config.losses)

@@ -27,7 +27,7 @@ IMPORTED = "imported from "
 RUNS = Path("runs")
 """Where runs are written if nothing else is said."""
 
-WITHOUT_EFFECT = ("workers", "compute.channels_last", "compute.compile")
+WITHOUT_EFFECT = ("workers", "compute.channels_last", "compute.compile", "compute.compile_losses")
 """Keys of a config that change how fast a result comes, not what it is, but for rounding."""
 
 WRITTEN = (

@@ -63,18 +63,25 @@ class FeatureCacheConfig:
     precision: str = "auto"
 
 
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs")
+GRAPH_MODES = ("reduce-overhead", "max-autotune")
+"""Of torch.compile's modes those that replay CUDA graphs, whose memory is used again at each step."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ComputeConfig:
     """How the arithmetic is done: what a result owes to it is rounding, and where said so, batch statistics.
 
     ``precision`` is that of the backbone: "auto" is bfloat16 on a GPU made for it, float32 elsewhere. ``channels_last``
-    null is yes on a GPU. A batch is worked on in ``accumulate`` parts. ``sync_batchnorm`` takes batch statistics over
-    all processes of a run under torchrun.
+    null is yes on a GPU. ``compile`` the backbone as torch does by default, or in one of torch's modes by name. A batch
+    is worked on in ``accumulate`` parts. ``sync_batchnorm`` takes batch statistics over all processes of a run under
+    torchrun.
     """
 
     precision: str = "auto"
     channels_last: bool | None = None
-    compile: bool = False
+    compile: bool | str = False
+    compile_losses: bool = False
     accumulate: int = 1
     sync_batchnorm: bool = True
 

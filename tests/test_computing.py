@@ -97,6 +97,7 @@ def test_the_device_decides_what_is_left_to_it(monkeypatch: pytest.MonkeyPatch) 
         "precision": "float32",
         "channels_last": False,
         "compile": False,
+        "compile_losses": False,
         "accumulate": 1,
         "processes": 1,
         "gpus_per_process": 0,

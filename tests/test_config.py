@@ -79,7 +79,10 @@ def test_what_is_stored_is_read_back_equal() -> None:
         ("backbone.rest=1", "here: backbone.rest: true or false, not 1"),
         ("compute.precision=float16", "here: compute.precision: 'float16'; did you mean 'bfloat16'?"),
         ("compute.accumulate=0", "here: compute.accumulate: a whole number from 1 on, not 0"),
-        ("compute.compile=1", "here: compute.compile: true or false, not 1"),
+        ("compute.compile=1", "here: compute.compile: true, false or the name of a mode, not 1"),
+        ("compute.compile=reduce_overhead", "compute.compile: 'reduce_overhead'; did you mean 'reduce-overhead'?"),
+        ("compute={compile: max-autotune, accumulate: 2}", "compute.compile: 'max-autotune' replays CUDA graphs"),
+        ("compute.compile_losses=default", "here: compute.compile_losses: true or false, not 'default'"),
         ("compute.channel_last=true", "here: compute: unknown key 'channel_last'; did you mean 'channels_last'?"),
     ],
 )

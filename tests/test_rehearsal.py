@@ -115,6 +115,7 @@ def test_a_wrong_value_inside_an_option_is_told_with_its_place(
         "stage.weights=not_there_yet.pth",
         "cache={}",
         "compute={compile: true, precision: bfloat16, accumulate: 16}",
+        "compute={compile: reduce-overhead, compile_losses: true}",
     ],
 )
 def test_what_only_the_data_or_the_run_can_tell_is_no_error(configs: Path, override: str) -> None:

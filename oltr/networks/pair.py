@@ -32,6 +32,7 @@ class NetworkPair(nn.Module):
         self.memory = memory
         self.autocast_to: torch.dtype | None = None
         self.channels_last = False
+        self.in_graphs = False
         self._resting: list[nn.Module] = []
 
     def train_only(self, part: str, children: Sequence[str], *, rest: bool = True) -> None:
@@ -72,7 +73,10 @@ class NetworkPair(nn.Module):
             images = images.contiguous(memory_format=torch.channels_last)
         lower = self.autocast_to is not None
         with torch.autocast(images.device.type, dtype=self.autocast_to or torch.bfloat16, enabled=lower):
-            return work(images)
+            if not self.in_graphs:
+                return work(images)
+            torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+            return work(images).clone()  # the next step writes over what lies in the memory of the graphs
 
     def compute_in(self, autocast_to: torch.dtype | None, *, channels_last: bool) -> None:
         """Choose the backbone's arithmetic: a half precision by autocast, or none; and the layout of its maps."""
