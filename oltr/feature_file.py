@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -77,16 +78,23 @@ def mapped(path: Path, identity: str, layout: Layout, *, verify: bool = True) ->
             offset = values.id.get_offset()
         if not same or offset is None:
             raise ValueError("it holds something else")
-        # mode c: nobody writes, and torch wants an array that could be written to
-        rows: NDArray[Any] = np.memmap(path, KINDS[layout.dtype], "c", offset, (layout.rows, *layout.shape))
+        # mode r: of what could be written to, the system maps no more than its memory holds
+        rows: NDArray[Any] = np.memmap(path, KINDS[layout.dtype], "r", offset, (layout.rows, *layout.shape))
         if verify and _checksum(rows) != checksum:
             raise ValueError("its checksum is wrong")
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         log.warning("the feature cache %s is damaged (%s); making it again", path, str(error).splitlines()[0])
         return None
-    found = torch.from_numpy(rows)
+    found = _read_only(rows)
     found = found.view(torch.bfloat16) if layout.dtype == torch.bfloat16 else found
     return found.clone() if layout.bytes <= MEMORY else found
+
+
+def _read_only(rows: NDArray[Any]) -> Tensor:
+    """An array as a tensor that nobody writes to, of which torch would warn."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+        return torch.from_numpy(rows)
 
 
 def _checksum(rows: NDArray[Any]) -> int:

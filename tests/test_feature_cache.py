@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import torch
 
@@ -160,6 +162,25 @@ def test_a_file_beyond_memory_gives_the_same_batches(request_for: Make, monkeypa
     monkeypatch.setattr("oltr.cached_batches.MEMORY", 0)
     for left, right in zip(next(cache_of(request).train.epoch(rows, epoch=0, drop_last=False)), held, strict=True):
         assert torch.equal(left, right)
+
+
+def test_a_file_larger_than_all_memory_is_mapped(tmp_path: Path) -> None:
+    """Sparse: twice the machine's memory on paper, hardly a block on the disk."""
+    room = 2 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    layout = feature_file.Layout(views=1, images=room // 2**20, shape=(2**18,), dtype=torch.float32)
+    path = tmp_path / "sparse.h5"
+    with h5py.File(path, "w", libver="v110") as file:
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple((layout.rows, *layout.shape))
+        h5py.h5d.create(file.id, b"values", h5py.h5t.IEEE_F32LE, space, plan)
+        file["values"][-1, -3:] = [1.0, 2.0, 3.0]
+        file.attrs.update({"identity": "its own", "checksum": 0})
+    assert path.stat().st_blocks * 512 < room / 100
+    rows = feature_file.mapped(path, "its own", layout, verify=False)
+    assert rows is not None
+    assert rows[-1, -4:].tolist() == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize(
