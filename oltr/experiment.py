@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oltr import plugins
+from oltr import one_pass, plugins
 from oltr.computing import Computing
 from oltr.contracts import (
     NetworkScorer,
@@ -167,19 +166,16 @@ class Experiment:
             settings.append(_scalars(chosen))
             groups.append({"params": parameters, **chosen, **_at_start(settings[-1])})
         shared = self.config.optimizer.options
-        shared = {**self._fused(), **shared, **_at_start(_scalars(shared))}
+        name, chosen = self.config.optimizer.name, [options for _, options in self.trained.values()]
+        weights = [weight for parameters, _ in self.trained.values() for weight in parameters]
         try:
-            return plugins.OPTIMIZERS.build(self.config.optimizer.name, shared, params=groups), settings
+            fused = one_pass.option(plugins.OPTIMIZERS.load(name), self.device, chosen, weights)
+            made = plugins.OPTIMIZERS.build(name, {**fused, **shared, **_at_start(_scalars(shared))}, params=groups)
         except (OptionError, ValueError, TypeError) as error:
             raise UserError(f"{self.place}: optimizer: {error}") from error
-
-    def _fused(self) -> dict[str, bool]:
-        """The option by which an optimizer of torch's updates all weights in one pass, where it can on this device."""
-        known = inspect.signature(plugins.OPTIMIZERS.load(self.config.optimizer.name)).parameters
-        chosen = {key for _, options in self.trained.values() for key in options}
-        floats = all(item.is_floating_point() for parameters, _ in self.trained.values() for item in parameters)
-        able = self.device.type in ("cpu", "cuda") and "fused" in known and floats
-        return {"fused": True} if able and not chosen & {"fused", "foreach", "differentiable"} else {}
+        if isinstance(made, torch.optim.Optimizer):
+            made.register_load_state_dict_post_hook(one_pass.lay_out)
+        return made, settings
 
     def sampler(self) -> Sampler:
         labels = torch.from_numpy(np.ascontiguousarray(self.splits.train.labels))

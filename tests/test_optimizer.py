@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -20,13 +21,16 @@ def experiment(request: Request) -> Experiment:
 
 def stepped(made: Experiment) -> list[torch.Tensor]:
     """The weights after some steps on gradients drawn by a seed."""
-    optimizer, _ = made.optimizer()
-    torch.manual_seed(3)
+    return stepped_by(made.optimizer()[0], seed=3)
+
+
+def stepped_by(optimizer: torch.optim.Optimizer, *, seed: int) -> list[torch.Tensor]:
+    torch.manual_seed(seed)
     for _ in range(5):
         for group in optimizer.param_groups:
             group["lr"] *= 0.9
             for parameter in group["params"]:
-                parameter.grad = torch.randn_like(parameter)
+                parameter.grad = torch.empty_like(parameter).copy_(torch.randn(parameter.shape))
         optimizer.step()
     return [parameter.detach() for group in optimizer.param_groups for parameter in group["params"]]
 
@@ -53,13 +57,41 @@ def test_what_the_config_chooses_holds(request_for: Make, override: str) -> None
     assert not experiment(request_for("stage_1", override)).optimizer()[0].defaults["fused"]
 
 
-class Own(torch.optim.SGD):
-    """An optimizer that has no such option."""
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("saved", [torch.channels_last, torch.contiguous_format])
+def test_a_state_of_another_layout_meets_its_own_weights(
+    request_for: Make, name: str, saved: torch.memory_format
+) -> None:
+    """As where a run that began on a GPU, whose weights are channels-last, goes on on a CPU."""
+    words = ("stage_1", f"compute.channels_last={str(saved == torch.contiguous_format).lower()}")
+    chosen = f"optimizer={{name: {name}, lr: 0.01, fused: %s}}"
+    found = []
+    for fused in ("true", "false"):
+        made = experiment(request_for(*words, chosen % fused))
+        optimizer, _ = made.optimizer()
+        stepped_by(optimizer, seed=3)
+        state = copy.deepcopy(optimizer.state_dict())
+        for values in state["state"].values():
+            values.update({key: value.contiguous(memory_format=saved) for key, value in maps_of(values).items()})
+        optimizer.load_state_dict(state)
+        found.append(stepped_by(optimizer, seed=4))
+    assert any(not weight.is_contiguous(memory_format=saved) for weight in found[0] if weight.ndim == 4)
+    for ours, twin in zip(*found, strict=True):
+        assert (ours - twin).abs().max() <= 1e-5 * twin.abs().max()
 
-    def __init__(self, params: list[dict[str, object]], *, lr: float = 0.1) -> None:
+
+def maps_of(values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {key: value for key, value in values.items() if value.ndim == 4}
+
+
+class Own(torch.optim.SGD):
+    """An optimizer that means something of its own by that option."""
+
+    def __init__(self, params: list[dict[str, object]], *, lr: float = 0.1, fused: bool = False) -> None:
+        assert not fused
         super().__init__(params, lr=lr)
 
 
-def test_an_optimizer_without_it_is_left_alone(request_for: Make) -> None:
+def test_an_optimizer_of_others_is_left_alone(request_for: Make) -> None:
     made = experiment(request_for("stage_1", f"optimizer={{name: '{__name__}:Own', lr: 0.1}}"))
     assert not made.optimizer()[0].defaults["fused"]
