@@ -22,8 +22,9 @@ from oltr.data.batches import Batches
 from oltr.data.split import ImageSet
 from oltr.division import Division
 from oltr.feature_file import KINDS, Layout
+from oltr.feature_identity import draws, told
 from oltr.inference import Inference
-from oltr.stage_config import FeatureCacheConfig, Part
+from oltr.stage_config import FeatureCacheConfig
 
 if TYPE_CHECKING:
     from oltr.experiment import Experiment
@@ -63,7 +64,7 @@ class FeatureCache:
 
     @property
     def rests(self) -> bool:
-        """Whether training sees the images as tests do, so that nothing is drawn."""
+        """Whether training sees the images as tests do."""
         return self.experiment.config.train_transform == self.experiment.config.test_transform
 
     @property
@@ -168,17 +169,19 @@ class FeatureCache:
         shared = {
             "format": FORMAT,
             "weights": weights_checksum(self.division.frozen_state()),
-            "backbone": _told(plugins.BACKBONES, config.backbone),
+            "backbone": told(plugins.BACKBONES, config.backbone),
             "cut": self.division.cut,
             "data": [splits.manifest["sha256"], None if config.cache is None else config.cache.image_size],
             "precision": [str(self.experiment.computing.half_precision), str(self._stored[1])],
         }
         found = {}
-        for name, images, rests in (("train", splits.train, self.rests), ("val", splits.val, True)):
+        sets = (("train", splits.train, self.rests, self.wanted.views), ("val", splits.val, True, 1))
+        for name, images, rests, views in sets:
+            fixed = rests and not draws(self.experiment.test_transform, images.read([0])[0])
             own = {
                 "set": [name, getattr(images, "identity", None), getattr(images, "fingerprint", str)()],
-                "transform": _told(plugins.TRANSFORMS, config.test_transform if rests else config.train_transform),
-                "drawn": None if rests else [config.seed, config.evaluation.batch_size, self.wanted.views],
+                "transform": told(plugins.TRANSFORMS, config.test_transform if rests else config.train_transform),
+                "drawn": None if fixed else [config.seed, config.evaluation.batch_size, views],
             }
             text = json.dumps({**shared, **own}, sort_keys=True, default=str)
             found[name] = hashlib.sha256(text.encode()).hexdigest()
@@ -193,8 +196,3 @@ class FeatureCache:
                 f"feature_cache: {layout}, but {there} has {free / 1e9:,.3g} GB left: "
                 "free some, or store in bfloat16, or take fewer views"
             )
-
-
-def _told(kind: plugins.Kind, part: Part) -> list[Any]:
-    plugin = kind.find(part.name)
-    return [plugin.distribution, plugin.version, plugin.name, dict(part.options)]

@@ -67,7 +67,8 @@ def creating(path: Path) -> Iterator[tuple[h5py.File, Stream]]:
         try:
             with h5py.File(stream, "w", libver="v110") as file:
                 yield file, stream
-        except OSError:
-            stream.check()  # HDF5 may have stumbled over what the disk refused: tell that
-            raise
-        stream.check()
+            stream.check()
+        except OSError as error:
+            told = stream.failure or error  # HDF5 may have stumbled over what the disk refused: tell that
+            told.filename = told.filename or str(path)
+            raise told from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,14 @@ import h5py
 import pytest
 import torch
 
-from oltr import checkpoint, feature_file, run
+from oltr import checkpoint, feature_file, plugins, run
 from oltr.contracts import RunError, UserError
 from oltr.feature_cache import FeatureCache
+from oltr.feature_identity import told
 from oltr.folder import RunFolder
 from oltr.plain_data import ConfigError
 from oltr.run import Request, run_stage
+from oltr.stage_config import Part
 
 Make = Callable[..., Request]
 AT_REST = "train_transform=plain"
@@ -126,6 +130,29 @@ def test_the_seed_counts_where_something_is_drawn_and_only_there(request_for: Ma
         assert one["identity"]["val"] == other["identity"]["val"]
 
 
+def test_a_test_transform_that_draws_makes_the_seed_count_too(request_for: Make) -> None:
+    words = [*LINEAR[:-1], *(f"{key}_transform={{name: plain, padding: 2}}" for key in ("train", "test")), CACHED]
+    state = cache_of(request_for(*words)).experiment.pair.state_dict()
+    one, same, other = (cache_of(request_for(*words, seed=seed), state) for seed in (0, 0, 1))
+    assert not torch.equal(one.train.values, other.train.values)
+    assert torch.equal(one.train.values, same.train.values)
+    assert one.describe()["identity"].keys() == other.describe()["identity"].keys() == {"train", "val"}
+    for name, whole in one.describe()["identity"].items():
+        assert whole == same.describe()["identity"][name]
+        assert whole != other.describe()["identity"][name]
+
+
+def test_an_edited_part_of_the_users_own_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "own_transform_of_a_user.py"
+    found = []
+    for text in ("class Own: pass\n", "class Own: size = 3\n", "class Own: pass\n"):
+        file.write_text(text)
+        found.append(told(plugins.TRANSFORMS, Part(name="own_transform_of_a_user:Own")))
+    assert found[0] == found[2] != found[1]
+    assert told(plugins.TRANSFORMS, Part(name="plain"))[-1] is None
+
+
 @pytest.mark.parametrize("harm", ["flip", "cut", "swap"])
 def test_a_damaged_file_is_made_again(harm: str, request_for: Make, caplog: Any) -> None:
     request = request_for(*LINEAR, CACHED)
@@ -215,4 +242,24 @@ def test_values_that_a_precision_cannot_hold_are_told(tmp_path: Path) -> None:
     layout = feature_file.Layout(views=1, images=1, shape=(1,), dtype=torch.float16)
     with pytest.raises(RunError, match="not finite in float16: try precision float32"):
         feature_file.write(tmp_path / "file.h5", "identity", layout, [torch.tensor([[1e6]])])
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    """With what the system says of it, and nothing of it stays: here it may not grow beyond a kilobyte."""
+    script = (
+        "import resource, signal, sys, torch\n"
+        "from pathlib import Path\n"
+        "from oltr import feature_file\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))\n"
+        "layout = feature_file.Layout(views=1, images=64, shape=(64,), dtype=torch.float32)\n"
+        "try:\n"
+        "    feature_file.write(Path(sys.argv[1]), 'identity', layout, [torch.ones(64, 64)])\n"
+        "except OSError as error:\n"
+        "    sys.stdout.write(f'{error.filename}: {error.strerror}')\n"
+    )
+    path = tmp_path / "file.h5"
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{path}: File too large"
     assert not list(tmp_path.iterdir())
