@@ -25,7 +25,7 @@ USERS_OWN = (
     "GLIBC_TUNABLES",
 )
 """Variables by which a user has told the C library already."""
-TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # as in malloc.h
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4  # as in malloc.h
 KEPT = 2**30
 """Bytes: a block that is larger still goes back to the system at once."""
 
@@ -39,7 +39,9 @@ def keep_freed_memory(environment: Mapping[str, str] = os.environ) -> bool:
     if platform.libc_ver()[0] != "glibc" or any(name in environment for name in USERS_OWN):
         return False
     tell = ctypes.CDLL(None).mallopt
-    return bool(tell(MMAP_THRESHOLD, KEPT)) and bool(tell(TRIM_THRESHOLD, 2 * KEPT - 1))
+    # Before 2.35 it takes no threshold above 32 MiB; that no block at all is mapped it takes.
+    mapped_no_more = tell(MMAP_THRESHOLD, KEPT) or tell(MMAP_MAX, 0)
+    return bool(mapped_no_more and tell(TRIM_THRESHOLD, 2 * KEPT - 1))
 
 
 def preloaded(maps: Path = Path("/proc/self/maps")) -> str | None:

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,6 +32,37 @@ def test_a_block_that_was_freed_is_handed_out_again_without_a_page_fault() -> No
     told, faults = done.stdout.split()
     assert told == "True"
     assert int(faults) < ROUNDS * BLOCK / 4096 / 20
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [
+        ([], [(-3, 2**30), (-1, 2**31 - 1)]),
+        ([-3], [(-3, 2**30), (-4, 0), (-1, 2**31 - 1)]),
+        ([-3, -4], [(-3, 2**30), (-4, 0)]),
+    ],
+)
+def test_an_older_library_that_takes_no_such_threshold_is_told_to_map_nothing(
+    refused: list[int], expected: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without that, a raised trim threshold alone would freeze the low threshold of mapping, and make it slower."""
+    said = []
+
+    def mallopt(key: int, value: int) -> int:
+        said.append((key, value))
+        return int(key not in refused)
+
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("glibc", "2.31"))
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    assert allocator.keep_freed_memory({}) == (-4 not in refused)
+    assert said == expected
+
+
+def test_no_other_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ctypes.CDLL", lambda name: SimpleNamespace())
+    for libc in ("", "musl"):
+        monkeypatch.setattr(platform, "libc_ver", lambda libc=libc: (libc, ""))
+        assert not allocator.keep_freed_memory({})
 
 
 @pytest.mark.parametrize("name", allocator.USERS_OWN)
