@@ -43,13 +43,7 @@ def packages() -> list[str]:
 
 
 def gpus() -> list[str]:
-    lines = []
-    for index in range(torch.cuda.device_count()):
-        facts = torch.cuda.get_device_properties(index)
-        with torch.cuda.device(index):
-            able = torch.cuda.is_bf16_supported(including_emulation=False)
-        half = "made for bfloat16" if able else "not made for bfloat16"
-        lines.append(f"cuda:{index}: {facts.name}, {facts.total_memory / MIB:,.0f} MiB, {half}")
+    lines = [_gpu(index) for index in range(torch.cuda.device_count())]
     return lines or ["no CUDA device: runs compute on the CPU"]
 
 
@@ -113,13 +107,27 @@ def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
     return set(told[0]) if told else set()
 
 
-def _memory() -> list[str]:
+def _gpu(index: int) -> str:
     try:
-        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        facts = torch.cuda.get_device_properties(index)
+        with torch.cuda.device(index):
+            able = torch.cuda.is_bf16_supported(including_emulation=False)
+    except RuntimeError as error:  # a driver that does not fit, a device that is taken: what a doctor is asked for
+        return f"cuda:{index}: there, but not usable: {str(error).splitlines()[0]}"
+    half = "made for bfloat16" if able else "not made for bfloat16"
+    return f"cuda:{index}: {facts.name}, {facts.total_memory / MIB:,.0f} MiB, {half}"
+
+
+def _memory(path: Path = Path("/proc/meminfo")) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     sizes = {name: int(rest.split()[0]) / 1024 for name, _, rest in (line.partition(":") for line in lines) if rest}
-    return [f"memory: {sizes['MemAvailable']:,.0f} MiB free of {sizes['MemTotal']:,.0f} MiB"]
+    free = sizes.get("MemAvailable", sizes.get("MemFree"))  # some containers' systems do not tell the former
+    if free is None or "MemTotal" not in sizes:
+        return []
+    return [f"memory: {free:,.0f} MiB free of {sizes['MemTotal']:,.0f} MiB"]
 
 
 def _version(package: str) -> str:

@@ -75,3 +75,25 @@ def test_flags_are_those_of_the_first_core(tmp_path: Path) -> None:
     told.write_text("model name\t: X\nflags\t\t: fpu avx2 avx512_bf16\nflags\t\t: other\n")
     assert doctor.cpu_flags(told) == {"fpu", "avx2", "avx512_bf16"}
     assert doctor.cpu_flags(tmp_path / "none") == set()
+
+
+def test_memory_is_told_as_far_as_the_system_tells_it(tmp_path: Path) -> None:
+    told = tmp_path / "meminfo"
+    for text, expected in (
+        ("MemTotal: 4096 kB\nMemFree: 1024 kB\nMemAvailable: 2048 kB\n", ["memory: 2 MiB free of 4 MiB"]),
+        ("MemTotal: 4096 kB\nMemFree: 1024 kB\n", ["memory: 1 MiB free of 4 MiB"]),
+        ("MemTotal: 4096 kB\n", []),
+        ("", []),
+    ):
+        told.write_text(text)
+        assert doctor._memory(told) == expected
+    assert doctor._memory(tmp_path / "none") == []
+
+
+def test_a_gpu_that_cannot_be_used_is_told(machine: pytest.MonkeyPatch) -> None:
+    def broken(index: int) -> None:
+        raise RuntimeError("CUDA driver initialization failed\nmore of it")
+
+    machine.setattr(torch.cuda, "device_count", lambda: 1)
+    machine.setattr(torch.cuda, "get_device_properties", broken)
+    assert doctor.gpus() == ["cuda:0: there, but not usable: CUDA driver initialization failed"]
