@@ -30,11 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise UserError("--fork goes with --reference, a checkout of the original")
         if chosen.reference is not None and chosen.suite != "cpu":
             raise UserError(f"--reference goes with the suite cpu, not with {chosen.suite}")
+        whole = not (chosen.rows or chosen.quick or chosen.tiny)
+        out: Path | None = chosen.out or (RESULTS if whole else None)
+        if out is not None:
+            out.mkdir(parents=True, exist_ok=True)  # before what takes long: a folder that cannot be made shows now
         suite = SUITES["reference" if chosen.reference is not None else chosen.suite]
         results = suite.run(chosen, settings, _tell)
         print(suite.page(results), end="")
-        whole = not (chosen.rows or chosen.quick or chosen.tiny)
-        out: Path | None = chosen.out or (RESULTS if whole else None)
         if out is not None:
             paths = write(results, out, suite.page)
             if suite.draw is not None:
@@ -43,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _tell(f"written: {path}")
     except (UnknownRowError, UserError) as error:
         return _fail(error, 2)
+    except OSError as error:
+        return _fail(f"{error.filename}: {error.strerror}" if error.filename else error, 2)
     except (DisagreementError, RunError) as error:
         return _fail(error, 1)
     return 0
@@ -52,7 +56,7 @@ def _tell(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _fail(error: Exception, code: int) -> int:
+def _fail(error: object, code: int) -> int:
     print(f"benchmarks: {error}", file=sys.stderr)
     return code
 
@@ -76,10 +80,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"at least 1, not {number}")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number from 1 on, not {text!r}")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from oltr.losses.cross_entropy import CrossEntropy
 from oltr.networks.dot_product import DotProduct
 from oltr.networks.pair import NetworkPair
 from oltr.networks.resnet import resnet10, resnet152
+from oltr.parallel import choose_device
 from oltr.processes import ALONE
 from oltr.stage_config import ComputeConfig
 from oltr.training import Batch, WeightedLoss, fit
@@ -66,7 +67,7 @@ WANTED_SHARE, WANTED_IDLE = 0.85, 0.05
 def choose(name: str | None) -> torch.device:
     """The device of the suite: a GPU, unless another one is asked for."""
     if name is not None:
-        return torch.device(name)
+        return choose_device(name)
     if not torch.cuda.is_available():
         raise UserError(
             "--suite gpu needs a CUDA device, and there is none here; --device cpu tries the code without one"

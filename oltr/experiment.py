@@ -166,10 +166,10 @@ class Experiment:
             settings.append(_scalars(chosen))
             groups.append({"params": parameters, **chosen, **_at_start(settings[-1])})
         shared = self.config.optimizer.options
-        name, chosen = self.config.optimizer.name, [options for _, options in self.trained.values()]
+        name, choices = self.config.optimizer.name, [options for _, options in self.trained.values()]
         weights = [weight for parameters, _ in self.trained.values() for weight in parameters]
         try:
-            fused = one_pass.option(plugins.OPTIMIZERS.load(name), self.device, chosen, weights)
+            fused = one_pass.option(plugins.OPTIMIZERS.load(name), self.device, choices, weights)
             made = plugins.OPTIMIZERS.build(name, {**fused, **shared, **_at_start(_scalars(shared))}, params=groups)
         except (OptionError, ValueError, TypeError) as error:
             raise UserError(f"{self.place}: optimizer: {error}") from error

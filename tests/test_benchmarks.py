@@ -217,3 +217,29 @@ def test_errors_are_one_line(
     assert command.main(["--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err.startswith("benchmarks: wrong: ours and the twin differ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--suite", "gpu", "--device", "gpu0"], "--device: 'gpu0' is none of cpu, cuda, cuda:N, auto"),
+        (["--suite", "gpu", "--device", "cuda:99"], "--device: "),
+        (["--rows", "help", "--tiny", "--out", "FILE/here"], "FILE"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_one_line(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert command.main([word.replace("FILE", str(file)) for word in words]) == 2
+    out, error = capsys.readouterr()
+    assert error.startswith(f"benchmarks: {told.replace('FILE', str(file))}")
+    assert (out, error.count("\n")) == ("", 1)
+
+
+def test_a_count_is_a_whole_number(capsys: pytest.CaptureFixture[str]) -> None:
+    for word in ("x", "0", "1.5"):
+        with pytest.raises(SystemExit):
+            command.main(["--rounds", word])
+        assert f"a whole number from 1 on, not '{word}'" in capsys.readouterr().err
