@@ -36,14 +36,9 @@ class Computing:
             precision = "bfloat16" if able else "float32"
         return torch.bfloat16 if precision == "bfloat16" else None
 
-    @property
-    def channels_last(self) -> bool:
-        wanted = self.wanted.channels_last
-        return self.device.type == "cuda" if wanted is None else wanted
-
     def apply(self, pair: NetworkPair) -> None:
         """Make the pair, which is on its device, compute in this way."""
-        pair.compute_in(self.half_precision, channels_last=self.channels_last)
+        pair.compute_in(self.half_precision, channels_last=self.wanted.channels_last)
         if self.processes.count > 1 and self.wanted.sync_batchnorm:
             synchronise(pair, self.device)
         if self.wanted.compile:
@@ -92,7 +87,7 @@ class Computing:
         whole = gpus == 1 and (self.processes.count == 1 or self.wanted.sync_batchnorm)
         return {
             "precision": "float32" if self.half_precision is None else "bfloat16",
-            "channels_last": self.channels_last,
+            "channels_last": self.wanted.channels_last,
             "compile": self.wanted.compile,
             "compile_losses": self.wanted.compile_losses,
             "accumulate": self.wanted.accumulate,

@@ -295,7 +295,7 @@ def _compute(value: Any, place: str) -> ComputeConfig:
     if precision not in PRECISIONS:
         raise ConfigError(f"{place}.precision: {precision!r}{nearest(str(precision), PRECISIONS)}")
     for key in ("channels_last", "compile_losses", "sync_batchnorm"):
-        if not isinstance(value.get(key, False), bool) and not (key == "channels_last" and value[key] is None):
+        if not isinstance(value.get(key, False), bool):
             raise ConfigError(f"{place}.{key}: true or false, not {value[key]!r}")
     parts = value.get("accumulate", 1)
     if not _is_int(parts) or parts < 1:

@@ -78,7 +78,7 @@ def advice(flags: set[str], *, measure: bool = False) -> list[str]:
         lines += _allocator_advice(measure)
         if "avx512_bf16" in flags or "amx_bf16" in flags:
             lines.append(
-                "Try compute.precision=bfloat16 and compute.channels_last=true: this processor multiplies bfloat16 "
+                "Try compute.precision=bfloat16: this processor multiplies bfloat16 "
                 "faster. It rounds more; see docs/computing.md."
             )
     return lines

@@ -66,7 +66,7 @@ def read(
         "keep": "best",
         "workers": training.whole("num_workers"),
         "evaluation": _evaluation(training),
-        "compute": {"precision": "float32"},
+        "compute": {"precision": "float32", "channels_last": False},
     }
     _mention(training, "display_step", "has no effect here: progress is shown all the time", notes)
     for key in criterions:

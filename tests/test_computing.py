@@ -28,6 +28,7 @@ def computing(device: torch.device = CPU, processes: Processes | None = None, **
 
 
 def pair(**wanted: Any) -> NetworkPair:
+    wanted = {"channels_last": False, **wanted}
     torch.manual_seed(0)
     made = NetworkPair(
         small_resnet10(width=8, attention=True, image_size=16),
@@ -83,6 +84,19 @@ def test_the_layout_is_channels_last_throughout() -> None:
     assert seen == [True]
 
 
+def test_a_backbone_that_cannot_do_with_the_layout_is_told_of() -> None:
+    class Viewing(torch.nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.view(len(images), -1)[:, :4]
+
+    network = NetworkPair(Viewing(), DotProduct(feature_dim=4, num_classes=2))
+    computing(channels_last=False).apply(network)
+    assert network(IMAGES).features.equal(IMAGES[:, 0, 0, :4])
+    computing().apply(network)
+    with pytest.raises(UserError, match=r"backbone: it calls view on maps .*; .* compute\.channels_last: false"):
+        network(IMAGES)
+
+
 def test_autocast_reaches_the_backbone_alone() -> None:
     network = pair(precision="bfloat16")
     dtypes: dict[str, torch.dtype] = {}
@@ -95,7 +109,7 @@ def test_autocast_reaches_the_backbone_alone() -> None:
 def test_the_device_decides_what_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert computing().describe() == {
         "precision": "float32",
-        "channels_last": False,
+        "channels_last": True,
         "compile": False,
         "compile_losses": False,
         "accumulate": 1,

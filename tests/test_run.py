@@ -360,7 +360,7 @@ def test_a_key_that_is_newer_than_a_run_does_not_make_it_another(request_for: Ma
     folder.config.write_text("".join(line for line in stored.splitlines(keepends=True) if "rest:" not in line))
     assert folder.config.read_text() != stored
     assert run_stage(request_for("stage_1", "epochs=1")) == folder
-    assert run_stage(request_for("stage_1", "epochs=1", "compute.channels_last=true")) == folder
+    assert run_stage(request_for("stage_1", "epochs=1", "compute.channels_last=false")) == folder
     with pytest.raises(StaleRunError, match=r"compute\.precision: 'auto' -> 'bfloat16'"):
         run_stage(request_for("stage_1", "epochs=1", "compute.precision=bfloat16"))
 

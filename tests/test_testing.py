@@ -571,6 +571,22 @@ class Divisible(Backbone):
         return self.beyond("maps", self.until("maps", images))
 
 
+class Viewing(Backbone):
+    """Takes for granted that a map's rows lie one after the other."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.conv(images).view(len(images), -1).reshape(len(images), 4, -1).mean(2)
+
+
+class Striding(Backbone):
+    """The same, without torch noticing."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps = self.conv(images)
+        size = maps[0].numel()
+        return maps.as_strided((len(maps), 4, size // 4), (size, size // 4, 1)).mean(2)
+
+
 class CutApart(Divisible):
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images) + 1
@@ -583,6 +599,8 @@ class CutTooEarly(Divisible):
 @pytest.mark.parametrize(
     ("part", "message", "options"),
     [
+        (Viewing, "images that lie channels-last in memory", {}),
+        (Striding, "of images that lie channels-last its features are others", {}),
         (CutApart, "cut at 'maps', its halves give other features", {}),
         (CutTooEarly, "what stands at the cut 'maps' depends on children that are said to stand beyond it", {}),
         (Backbone, "its feature_dim is a whole number, not None", {"tell": False}),

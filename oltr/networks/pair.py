@@ -71,6 +71,17 @@ class NetworkPair(nn.Module):
         """What ``work``, the backbone or a part of it, makes of images in the precision and layout chosen for it."""
         if self.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
+        try:
+            return self._worked(work, images)
+        except RuntimeError as error:
+            if self.channels_last and "view size is not compatible" in str(error):
+                raise UserError(
+                    "backbone: it calls view on maps that lie channels-last in memory; "
+                    "flatten and reshape can do with it, or write compute.channels_last: false"
+                ) from error
+            raise
+
+    def _worked(self, work: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         lower = self.autocast_to is not None
         with torch.autocast(images.device.type, dtype=self.autocast_to or torch.bfloat16, enabled=lower):
             if not self.in_graphs:

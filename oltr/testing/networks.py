@@ -41,6 +41,11 @@ def check_backbone(
     subject.demand(unchanged(before, images), "it writes to its images")
     subject.demand(unchanged(state, *network.state_dict().values()), "at rest it still changes its state")
     _check_cuts(subject, network, images, features)
+    last = copy.deepcopy(network).to(memory_format=torch.channels_last)
+    with torch.no_grad():
+        images_last = images.contiguous(memory_format=torch.channels_last)
+        turned = subject.call("images that lie channels-last in memory", last, images_last)
+    subject.demand_close(turned, features, "of images that lie channels-last its features are others", tolerance=1e-3)
     subject.demand_close(alone, features, "at rest an image's features depend on the rest of the batch", tolerance=1e-3)
     _check_state(subject, network, twin, images)
 
