@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks.long_tail import long_tailed_labels
+from benchmarks.profile_groups import MarkedBatches
 from benchmarks.reference_data import classes_drawn, fill, labels_of, norms, numbers
 from benchmarks.reference_work import Work
 from oltr import checkpoint
@@ -48,7 +49,6 @@ from oltr.transforms.imagenet import ImageNetTest, ImageNetTrain
 
 Plan = Mapping[str, Any]
 ROOT = Path(__file__).parents[1]
-CPU = torch.device("cpu")
 NOW = Progress(epoch=0, epochs=1)
 
 
@@ -77,7 +77,7 @@ def training(plan: Plan) -> Work:
     def drawn(progress: Progress) -> Iterable[Batch]:
         return held or batches.epoch(sampler.indices(progress), epoch=0, drop_last=True)
 
-    return Work(_epoch(plan, drawn))
+    return Work(epoch_of(plan, drawn))
 
 
 def training_step(plan: Plan) -> Work:
@@ -85,19 +85,23 @@ def training_step(plan: Plan) -> Work:
     images = numbers(0, plan["batch"], 3, plan["side"], plan["side"])
     labels, order = classes_drawn(1, plan["batch"], 365), torch.arange(plan["batch"])
     if not plan.get("cached"):
-        return Work(_epoch(plan, lambda progress: [(images, labels, order)]))
-    pair = _pair(plan)
+        return Work(epoch_of(plan, lambda progress: [(images, labels, order)]))
+    pair = pair_of(plan)
     division = Division(pair, plan["only"])
     with torch.no_grad():
         values = division.until(images)
-    kept = CachedBatches(values=values, labels=labels, batch_size=plan["batch"], device=CPU, dtype=values.dtype)
-    return Work(_epoch(plan, lambda progress: kept.epoch(order, epoch=0, drop_last=True), pair, division.rest))
+    kept = CachedBatches(
+        values=values, labels=labels, batch_size=plan["batch"], device=_device(plan), dtype=values.dtype
+    )
+    return Work(
+        epoch_of(plan, lambda progress: kept.epoch(order, epoch=0, drop_last=True), pair=pair, forward=division.rest)
+    )
 
 
 def validation(plan: Plan) -> Work:
     """A pass over the validation set, from the files to the metrics."""
-    files, labels, pair = _files(plan), _labels(plan["images"]), _pair(plan)
-    inference = Inference(pair=pair, device=CPU, processes=ALONE, widths=(512, _classes(plan)))
+    files, labels, pair = _files(plan), _labels(plan["images"]), pair_of(plan)
+    inference = Inference(pair=pair, device=_device(plan), processes=ALONE, widths=(512, _classes(plan)))
     batches = _batches(plan, files, ImageNetTest(), plan["batch"])
     groups = shot_rule().groups(np.bincount(labels, minlength=_classes(plan)))
 
@@ -193,7 +197,7 @@ def focal(plan: Plan) -> Work:
 
 def checkpoint_save(plan: Plan) -> Work:
     """The whole of the writing, or ``beside`` training what that waits for: the one before is done by then."""
-    path, state = Path(plan["folder"]) / "state.pt", {"pair": _pair(plan).state_dict()}
+    path, state = Path(plan["folder"]) / "state.pt", {"pair": pair_of(plan).state_dict()}
     if not plan.get("beside"):
         return Work(lambda: checkpoint.save(path, state))
     beside = Background()
@@ -206,7 +210,7 @@ def checkpoint_save(plan: Plan) -> Work:
 
 
 def checkpoint_load(plan: Plan) -> Work:
-    path, pair = Path(plan["folder"]) / "state.pt", _pair(plan)
+    path, pair = Path(plan["folder"]) / "state.pt", pair_of(plan)
     checkpoint.save(path, {"pair": pair.state_dict()})
     return Work(lambda: pair.load_state_dict(checkpoint.load(path, ("pair",))["pair"]))
 
@@ -224,7 +228,7 @@ def _classes(plan: Plan) -> int:
     return 365 if str(plan["config"]).startswith("Places") else 1000
 
 
-def _pair(plan: Plan) -> NetworkPair:
+def pair_of(plan: Plan) -> NetworkPair:
     """The network of that published config, with fresh weights, in the plan's precision."""
     places, second = str(plan["config"]).startswith("Places"), _second(plan)
     make = resnet152 if plan["depth"] == 152 else resnet10
@@ -237,31 +241,33 @@ def _pair(plan: Plan) -> NetworkPair:
     )
     if pair.memory is not None:
         nn.init.normal_(pair.memory.centroids)
+    pair = pair.to(_device(plan))
     if plan.get("only"):
         pair.train_only("backbone", plan["only"])
     pair.compute_in(torch.bfloat16 if plan.get("half") else None, channels_last=True)
     return pair
 
 
-def _epoch(
+def epoch_of(
     plan: Plan,
     batches: Callable[[Progress], Iterable[Batch]],
+    *,
     pair: NetworkPair | None = None,
     forward: NetworkPair | None = None,
 ) -> Callable[[], None]:
     """One epoch of fit() over these batches, with the published optimizer and losses."""
-    pair = pair or _pair(plan)
+    pair = pair_of(plan) if pair is None else pair
     losses = [WeightedLoss(name="cross_entropy", loss=CrossEntropy())]
     if _second(plan):
         losses.append(WeightedLoss(name="disc_centroids", loss=DiscCentroidsLoss(), weight=0.01))
     parameters = [parameter for parameter in pair.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, weight_decay=5e-4, fused=True)
+    optimizer = torch.optim.SGD(parameters, lr=1e-4, momentum=0.9, weight_decay=5e-4, fused=True)  # as a run has it
 
     def epoch() -> None:
         deque(
             fit(
                 network=pair,
-                forward=forward or pair,
+                forward=pair if forward is None else forward,
                 losses=losses,
                 optimizer=optimizer,
                 settings=[{}],
@@ -297,11 +303,16 @@ def _labels(images: int) -> NDArray[np.int64]:
 
 
 def _batches(plan: Plan, images: ImageSet, transform: Transform, size: int) -> Batches:
-    return Batches(
+    device = _device(plan)
+    return MarkedBatches(
         image_set=images,
         transform=transform,
         batch_size=size,
         seed=0,
-        device=CPU,
-        workers=workers_for(images, CPU),
+        device=device,
+        workers=workers_for(images, device),
     )
+
+
+def _device(plan: Plan) -> torch.device:
+    return torch.device(plan.get("device", "cpu"))
