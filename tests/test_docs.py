@@ -188,3 +188,12 @@ def test_examples_run(page: str, monkeypatch: pytest.MonkeyPatch) -> None:
         exec(compile(block, page, "exec"), space)
     for name in [name for name in space if name.startswith("test_")]:
         space[name]()
+
+
+def test_every_fast_path_names_a_test_that_there_is() -> None:
+    rows = section("docs/performance.md", "Fast paths and their plain twins").splitlines()
+    rows = [row for row in rows if row.startswith("| ") and not row.startswith("| Fast path")]
+    assert len(rows) > 20
+    for row in rows:
+        (named,) = re.findall(r"`(\S+\.py)::(test_\w+)`", row)
+        assert f"\ndef {named[1]}(" in (ROOT / "tests" / named[0]).read_text(encoding="utf-8"), row

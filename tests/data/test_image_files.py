@@ -50,6 +50,18 @@ def test_every_kind_of_file_is_read_as_rgb() -> None:
     assert cmyk.float().mean((1, 2)).tolist() == pytest.approx([254, 0, 0], abs=6)
 
 
+@pytest.mark.parametrize("options", [{"quality": 92}, {"quality": 75, "progressive": True}, {"subsampling": 0}])
+def test_a_photograph_is_what_pillow_makes_of_it(options: dict[str, int]) -> None:
+    """Both libraries may round the colours' transform in their own way."""
+    soft = Image.fromarray(np.random.default_rng(0).integers(256, size=(6, 8, 3), dtype=np.uint8))
+    stored = io.BytesIO()
+    soft.resize((83, 61), Image.Resampling.BICUBIC).save(stored, "JPEG", **options)
+    plain = torch.from_numpy(np.array(Image.open(stored).convert("RGB"))).permute(2, 0, 1)
+    found = decode(stored.getvalue())
+    assert found.shape == plain.shape
+    assert int((found.int() - plain.int()).abs().max()) <= 2
+
+
 def test_sixteen_bit_images_keep_their_scale() -> None:
     values = np.array([[0, 257 * 100, 65535]], dtype=np.uint16)
     image = decode(encoded(Image.fromarray(values), "PNG"))
