@@ -119,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, help="of torch (default: as many as it takes)")
     parser.add_argument("--tiny", action="store_true", help="sizes that show nothing but that it runs")
     chosen = parser.parse_args(arguments)
+    reference_ours.patch()
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     for device in ("cpu", *(["cuda:0"] if torch.cuda.is_available() else [])):
