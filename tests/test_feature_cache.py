@@ -142,6 +142,37 @@ def test_a_test_transform_that_draws_makes_the_seed_count_too(request_for: Make)
         assert whole != other.describe()["identity"][name]
 
 
+@pytest.mark.parametrize(
+    ("change", "sets"),
+    [
+        ("compute.precision=bfloat16", {"train", "val"}),
+        ("feature_cache.precision=float16", {"train", "val"}),
+        ("backbone.dropout=0.1", {"train", "val"}),
+        ("data.val_images=5", {"train", "val"}),
+        ("cache={image_size: 10}", {"train", "val"}),
+        ("train_transform={name: plain, padding: 2}", {"train"}),
+        ("evaluation.batch_size=8", {"train"}),
+        ("feature_cache.views=2", {"train"}),
+        ("test_transform={name: plain, mean: [0.4]}", {"val"}),
+        ("optimizer.lr=0.3", set()),
+    ],
+)
+def test_all_that_values_depend_on_makes_another_file_and_nothing_else(
+    change: str, sets: set[str], request_for: Make
+) -> None:
+    words = [*LINEAR[:-1], CACHED]
+    first = cache_of(request_for(*words))
+    state, told_first = first.experiment.pair.state_dict(), first._identities
+    told_then = cache_of(request_for(*words, change), state)._identities
+    assert {name for name in told_first if told_first[name] != told_then[name]} == sets
+    assert told_first["train"] != told_first["val"]
+
+
+def test_training_and_validation_images_seen_alike_have_a_file_each(request_for: Make) -> None:
+    cache = cache_of(request_for(*LINEAR, CACHED))
+    assert len(set(cache._identities.values())) == 2
+
+
 def test_an_edited_part_of_the_users_own_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "own_transform_of_a_user.py"
@@ -158,8 +189,10 @@ def test_a_damaged_file_is_made_again(harm: str, request_for: Make, caplog: Any)
     request = request_for(*LINEAR, CACHED)
     whole = cache_of(request).train.values
     path = next(request.cache_folder.glob("features-train-*.h5"))
+    with h5py.File(path) as file:
+        place = file["values"].id.get_offset() + 5  # among the values: of its own structures HDF5 has checksums
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1
+    content[place] ^= 1
     path.write_bytes({"flip": bytes(content), "cut": content[: len(content) // 2], "swap": b"something else"}[harm])
     assert torch.equal(cache_of(request).train.values, whole)
     assert "is damaged" in caplog.text
