@@ -23,7 +23,6 @@ from oltr.contracts import (
     Scalar,
     Scorer,
     Start,
-    Threshold,
     Transform,
     UserError,
     at,
@@ -32,6 +31,7 @@ from oltr.data.batches import Batches
 from oltr.data.cache import cached
 from oltr.data.split import ImageSet, Splits
 from oltr.division import Division
+from oltr.evaluation_parts import scorers_of, thresholds_of
 from oltr.feature_cache import FeatureCache
 from oltr.foreign.checkpoints import fill, read_checkpoint
 from oltr.inference import Inference
@@ -289,28 +289,6 @@ class Experiment:
             return kind.build(part.name, part.options, **given)
         except (OptionError, UserError) as error:
             raise UserError(f"{self.place}: {key}: {error}") from error
-
-
-def scorers_of(config: StageConfig, num_classes: int, train_counts: NDArray[np.int64]) -> dict[str, Scorer]:
-    """The config's scorers by name; they need no network."""
-    return {
-        scorer.name: plugins.SCORERS.build(
-            scorer.name, scorer.options, num_classes=num_classes, train_counts=train_counts
-        )
-        for scorer in config.evaluation.scorers
-    }
-
-
-def thresholds_of(config: StageConfig) -> list[Threshold]:
-    """The config's threshold rules; UserError where two of them have one label."""
-    rules: list[Threshold] = [
-        plugins.THRESHOLDS.build(threshold.name, threshold.options) for threshold in config.evaluation.thresholds
-    ]
-    labels = [rule.label for rule in rules]
-    for label in labels:
-        if labels.count(label) > 1:
-            raise UserError(f"evaluation.thresholds: two rules are called {label!r}: reports tell them apart by that")
-    return rules
 
 
 def _scalars(settings: Mapping[str, Any]) -> dict[str, Scalar]:

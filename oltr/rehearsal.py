@@ -16,7 +16,8 @@ from torch import Tensor
 from oltr import plugins
 from oltr.contracts import UserError
 from oltr.data.split import Splits
-from oltr.experiment import Experiment, thresholds_of
+from oltr.evaluation_parts import thresholds_of
+from oltr.experiment import Experiment
 from oltr.networks.pair import NetworkPair
 from oltr.options import OptionError
 from oltr.stage_config import StageConfig

@@ -12,7 +12,8 @@ from oltr import checkpoint, config
 from oltr.atomic import write_bytes
 from oltr.contracts import UserError
 from oltr.evaluation import evaluate
-from oltr.experiment import Experiment, scorers_of, thresholds_of
+from oltr.evaluation_parts import scorers_of, thresholds_of
+from oltr.experiment import Experiment
 from oltr.folder import RunFolder
 from oltr.metrics.shots import shot_rule
 from oltr.networks.weights import load_strict
