@@ -52,7 +52,11 @@ def run_rows(
         if row.forked and fork is None:
             tell(f"{row.name}: left out, --fork names no checkout")
             continue
-        found.append(_run(row, settings, original, fork))
+        try:
+            found.append(_run(row, settings, original, fork))
+        except RunError as error:  # the others took their time and are not lost with it
+            tell(f"{row.name}: left out: {error}")
+            continue
         first = next(iter(row.ours))
         tell(f"{row.name}: {found[-1]['original_takes'][first]['median']:.3g} times as fast as the original")
     return found
@@ -143,7 +147,9 @@ def _started(folder: Path, name: str, plan: Mapping[str, Any], allocator: str | 
                 if not answer:
                     process.wait()
                     errors.seek(0)
-                    last = (errors.read().strip() or "no reason given").splitlines()[-1]
+                    last = (errors.read().strip() or f"no reason given, exit code {process.returncode}").splitlines()[
+                        -1
+                    ]
                     raise RunError(f"{plan['make']}, {name}: the process failed: {last}")
                 return json.loads(answer)
 

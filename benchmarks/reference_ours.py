@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from benchmarks.frozen import measure_statistics
 from benchmarks.long_tail import long_tailed_labels
 from benchmarks.profile_groups import MarkedBatches
 from benchmarks.reference_data import classes_drawn, fill, labels_of, norms, numbers
@@ -243,6 +244,7 @@ def pair_of(plan: Plan) -> NetworkPair:
         nn.init.normal_(pair.memory.centroids)
     pair = pair.to(_device(plan))
     if plan.get("only"):
+        measure_statistics(backbone, numbers(5, 4, 3, plan["side"], plan["side"]))
         pair.train_only("backbone", plan["only"])
     pair.compute_in(torch.bfloat16 if plan.get("half") else None, channels_last=True)
     return pair
@@ -294,7 +296,8 @@ def _image_set(plan: Plan) -> ImageSet:
     if not plan.get("cache"):
         return files
     few = files.take(np.array([0]), np.array([0]))
-    splits = Splits(train=files, val=few, test=few, open=None, class_names=("any",), manifest={"sha256": "0"})
+    names = tuple(map(str, range(files.labels.max() + 1)))
+    splits = Splits(train=files, val=few, test=few, open=None, class_names=names, manifest={"sha256": "0"})
     return cached(splits, folder=Path(plan["folder"]) / "cache", image_size=256, memory=0).train
 
 

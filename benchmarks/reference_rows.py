@@ -47,24 +47,36 @@ DEEP, SHALLOW = {"depth": 152, "batch": 16}, {"depth": 10, "batch": 2}
 PRELOADED = {"preload": True}
 
 ROWS = (
-    ReferenceRow(
-        name="stage_1",
-        what="stage 1, ResNet-10 at 224, batch {batch}, {images} JPEG files of 500 x 375, end to end",
-        make="training",
-        full=END_TO_END,
-        tiny=FEW,
-        options=IMAGENET,
-        ours={
-            "ours": HALF,
-            "ours, float32": {},
-            "ours, from the image cache": {**HALF, "cache": True},
-            "ours, batch in memory": {**HALF, "memory": True},
-            "ours, preloaded": {**HALF, **PRELOADED},
-            "ours, float32, preloaded": PRELOADED,
-        },
-        to_reach={"ours": 2.9, "ours, preloaded": 3.5, "ours, float32, preloaded": 1.8},
-        per="images",
-        width=500,
+    *(
+        ReferenceRow(
+            name=name,
+            what="stage 1, ResNet-10 at 224, batch {batch}, {images} JPEG files of 500 x 375, end to end",
+            make="training",
+            full=END_TO_END,
+            tiny=FEW,
+            options=IMAGENET,
+            ours=ways,
+            to_reach=wanted,
+            per="images",
+            width=500,
+        )
+        for name, ways, wanted in (  # two rows, since each process keeps its memory while the others have their turn
+            (
+                "stage_1",
+                {
+                    "ours": HALF,
+                    "ours, from the image cache": {**HALF, "cache": True},
+                    "ours, batch in memory": {**HALF, "memory": True},
+                    "ours, preloaded": {**HALF, **PRELOADED},
+                },
+                {"ours": 2.9, "ours, preloaded": 3.5},
+            ),
+            (
+                "stage_1_float32",
+                {"ours, float32": {}, "ours, float32, preloaded": PRELOADED},
+                {"ours, float32, preloaded": 1.8},
+            ),
+        )
     ),
     ReferenceRow(
         name="stage_2",
