@@ -55,6 +55,7 @@ def experiment(
     backbone = small_resnet10(image_size=train.images.shape[-1])
     width = backbone.feature_dim
     first = NetworkPair(backbone, DotProduct(feature_dim=width, num_classes=len(counts)))
+    first.compute_in(None, channels_last=True)  # float32, in the layout that is faster
     optimise(
         first,
         train,
@@ -73,6 +74,7 @@ def experiment(
     memory = Memory(num_classes=len(counts), feature_dim=width)
     head = MetaEmbedding(feature_dim=width, num_classes=len(counts))
     second = NetworkPair(attentive, head, memory)
+    second.compute_in(None, channels_last=True)
     head.inherit(first.classifier.state_dict())
     memory.centroids.data = class_means([(outputs(second, train).features, labels)], len(counts))
     balanced = ClassAware(labels=labels, num_classes=len(counts), generator=torch.Generator().manual_seed(seed))
@@ -97,7 +99,7 @@ def optimise(
     """SGD with a cosine from a rate of its own for backbone, classifier and memory."""
     parts = [part for part in (pair.backbone, pair.classifier, pair.memory) if part is not None]
     groups = [{"params": list(part.parameters())} for part in parts]
-    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, weight_decay=5e-4, fused=True)
     cpu = torch.device("cpu")
     loader = Batches(image_set=images, transform=Plain(padding=2), batch_size=batch_size, seed=seed, device=cpu)
     for _ in fit(

@@ -46,8 +46,9 @@ def run_rows(
     original: Path,
     fork: Path | None = None,
 ) -> list[dict[str, Any]]:
-    """The results as plain data; rows of the fork are left out where there is none."""
-    found = []
+    """The results as plain data, without rows of the fork where there is none, and rows that fail unless all do."""
+    found: list[dict[str, Any]] = []
+    failed: RunError | None = None
     for row in rows:
         if row.forked and fork is None:
             tell(f"{row.name}: left out, --fork names no checkout")
@@ -56,9 +57,12 @@ def run_rows(
             found.append(_run(row, settings, original, fork))
         except RunError as error:  # the others took their time and are not lost with it
             tell(f"{row.name}: left out: {error}")
+            failed = error
             continue
         first = next(iter(row.ours))
         tell(f"{row.name}: {found[-1]['original_takes'][first]['median']:.3g} times as fast as the original")
+    if failed is not None and not found:
+        raise failed
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ import torch
 
 from benchmarks import __main__ as command
 from benchmarks import reference, reference_data, reference_ours, reference_table, reference_theirs, suites
-from benchmarks.reference_rows import ROWS
+from benchmarks.reference_rows import ROWS, ReferenceRow
 from benchmarks.rows import DisagreementError
 from benchmarks.running import Settings, measured_here
+from oltr.contracts import RunError
 
 TINY = Settings(rounds=1, memory=False, tiny=True, sample_seconds=0)
 STAND_IN = {
@@ -95,9 +97,26 @@ def test_a_contender_that_computes_something_else_is_an_error() -> None:
 def test_a_process_that_fails_says_why_in_one_line(stand_in: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (stand_in / "run_networks.py").write_text("raise ImportError('no such thing')\n")
     assert command.main(["--reference", str(stand_in), "--rows", "class_means", "--tiny"]) == 1
-    assert capsys.readouterr().err == (
-        "benchmarks: class_means, original: the process failed: ImportError: no such thing\n"
-    )
+    told = "class_means, original: the process failed: ImportError: no such thing\n"
+    assert capsys.readouterr().err == f"class_means: left out: {told}benchmarks: {told}"
+
+
+def test_a_row_that_fails_costs_no_other(
+    stand_in: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = reference._run
+
+    def fails(row: ReferenceRow, *arguments: Any) -> Any:
+        if row.name == "class_means":
+            raise RunError("the process failed")
+        return real(row, *arguments)
+
+    monkeypatch.setattr(reference, "_run", fails)
+    assert command.main(["--reference", str(stand_in), "--rows", "class_means", "help", "--tiny", "--rounds", "1"]) == 0
+    written = capsys.readouterr()
+    assert "class_means: left out: the process failed" in written.err
+    assert "| help |" in written.out
+    assert "| class_means |" not in written.out
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def smaller(path: Path, pretrained: Path) -> tuple[str, ...]:
 
 def test_the_configs_are_those_that_are_promised() -> None:
     found = {folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in (ROOT / "config").iterdir()}
-    assert found.pop("suites") == {"glyphs"}
+    assert found.pop("suites") == {"glyphs", "fashion_mnist_bfloat16"}
     with_cfl = STAGES | {"stage_2_cfl_meta_embedding"}
     assert found == {
         **dict.fromkeys(("Glyphs_LT", "ImageNet_LT", "Places_LT"), with_cfl),
