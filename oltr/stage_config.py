@@ -78,7 +78,7 @@ class ComputeConfig:
     under torchrun.
     """
 
-    precision: str = "auto"
+    precision: str = "float32"
     channels_last: bool = True
     compile: bool | str = False
     compile_losses: bool = False

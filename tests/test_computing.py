@@ -119,12 +119,15 @@ def test_the_device_decides_what_is_left_to_it(monkeypatch: pytest.MonkeyPatch) 
     }
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: not including_emulation)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    gpus = computing(torch.device("cuda")).describe()
+    assert computing(torch.device("cuda")).half_precision is None
+    gpus = computing(torch.device("cuda"), precision="auto").describe()
     assert (gpus["precision"], gpus["channels_last"], gpus["gpus_per_process"]) == ("bfloat16", True, 2)
     assert gpus["batch_statistics"] == "of each device's share of each part"
     assert computing(torch.device("cuda", 0), precision="float32").half_precision is None
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation)
-    assert computing(torch.device("cuda", 0)).half_precision is None, "emulated bfloat16 is slower than float32"
+    assert computing(torch.device("cuda", 0), precision="auto").half_precision is None, (
+        "emulated bfloat16 is slower than float32"
+    )
 
 
 def test_compiling_under_data_parallel_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
