@@ -34,7 +34,7 @@ def cyclical_focal_loss(
         check_number(name, gamma)
     logits, target = prepare(logits, target)
     terms = _Terms(eta, gamma_pos, gamma_neg, gamma_hc, smoothed=label_smoothing / max(1, logits.shape[1]))
-    loss: Tensor = _CyclicalFocal.apply(logits, target, terms, 1 - label_smoothing + terms.smoothed)
+    loss: Tensor = _CyclicalFocal.apply(logits.log_softmax(dim=1), target, terms, 1 - label_smoothing + terms.smoothed)
     return loss
 
 
@@ -114,16 +114,19 @@ class _Terms(NamedTuple):
         return (self.gamma_neg * log_p).exp_().mul_(1 - self.eta).add_(self.eta).mul_(log_p)
 
     def negative_slope(self, log_p: Tensor) -> Tensor:
-        focal = (self.gamma_neg * log_p).exp_()
-        return focal.addcmul_(focal, log_p, value=self.gamma_neg).mul_(1 - self.eta).add_(self.eta)
+        """Times ``smoothed``, which costs no pass of its own."""
+        focal = (self.gamma_neg * log_p).exp_().mul_(self.smoothed * (1 - self.eta))
+        return focal.addcmul_(focal, log_p, value=self.gamma_neg).add_(self.smoothed * self.eta)
 
 
 class _CyclicalFocal(torch.autograd.Function):
-    """The loss in closed form: one log-softmax [B, C] is all it keeps, and index targets are gathered, never spread."""
+    """The loss of log-probabilities [B, C] in closed form: they are all it keeps, and index targets are never spread.
+
+    What lies before them is log_softmax, whose own backward pass is one pass.
+    """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, terms: _Terms, own: float) -> Tensor:
-        log_p = logits.log_softmax(dim=1)
+    def forward(ctx: Any, log_p: Tensor, target: Tensor, terms: _Terms, own: float) -> Tensor:
         ctx.save_for_backward(log_p, target)
         ctx.terms, ctx.own = terms, own
         named, share = _named(log_p, target)
@@ -141,13 +144,14 @@ class _CyclicalFocal(torch.autograd.Function):
         named, share = _named(log_p, target)
         named_slope = ctx.own * terms.positive_slope(named)
         if terms.smoothed:
-            named_slope -= terms.smoothed * terms.negative_slope(named)
-            slope = terms.negative_slope(log_p).mul_(terms.smoothed * share.sum(dim=1, keepdim=True))
+            named_slope -= terms.negative_slope(named)
+            slope = terms.negative_slope(log_p)
+            if target.dim() == 2:
+                slope *= share.sum(dim=1, keepdim=True)
         else:
             slope = torch.zeros_like(log_p)
         named_slope *= share
         slope = slope.add_(named_slope) if target.dim() == 2 else slope.scatter_add_(1, target[:, None], named_slope)
-        slope.addcmul_(log_p.exp(), slope.sum(dim=1, keepdim=True), value=-1)
         return slope.mul_(-grad[:, None]), None, None, None
 
 
