@@ -23,10 +23,14 @@ def class_means(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> T
         if sums is None:
             sums = features.new_zeros(num_classes, features.shape[1], dtype=torch.float64)
             dtype = torch.promote_types(features.dtype, torch.float32)
-        if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
-            raise UserError(f"class means: labels {labels.min()} to {labels.max()}, but {num_classes} classes")
+        if not len(labels):
+            continue
+        here = labels.cpu()
+        low, high = (int(end) for end in here.aminmax())
+        if low < 0 or high >= num_classes:
+            raise UserError(f"class means: labels {low} to {high}, but {num_classes} classes")
         sums.index_add_(0, labels.to(sums.device), features.double())
-        counts += torch.bincount(labels.cpu(), minlength=num_classes)
+        counts.index_add_(0, here, counts.new_ones(1).expand(len(here)))
     if sums is None:
         raise UserError("class means: there is not one batch to take them over")
     return (sums / counts.clamp(min=1).to(sums.device).unsqueeze(1)).to(dtype)
