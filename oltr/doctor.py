@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from oltr import allocator
-from oltr.loading import usable_cores
+from oltr.cores import usable_cores
 from oltr.provenance import cpu_name
 
 HELPFUL_FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")

@@ -27,6 +27,7 @@ from oltr.contracts import (
     UserError,
     at,
 )
+from oltr.cores import usable_cores
 from oltr.data.batches import Batches
 from oltr.data.cache import cached
 from oltr.data.split import ImageSet, Splits
@@ -35,7 +36,7 @@ from oltr.evaluation_parts import scorers_of, thresholds_of
 from oltr.feature_cache import FeatureCache
 from oltr.foreign.checkpoints import fill, read_checkpoint
 from oltr.inference import Inference
-from oltr.loading import usable_cores, workers_for
+from oltr.loading import workers_for
 from oltr.metrics.shots import shot_rule
 from oltr.networks.pair import Memory, NetworkPair
 from oltr.options import OptionError, is_schedule

@@ -7,19 +7,12 @@ from collections.abc import Mapping
 
 import torch
 
+from oltr.cores import usable_cores
 from oltr.data.split import ImageSet
 
 SMALL = 3 * 64 * 64
 """Bytes of an image up to which reading and shaping it costs less than handing it over from another process."""
 MOST = 16
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on this system
-        return os.cpu_count() or 1
 
 
 def workers_for(images: ImageSet, device: torch.device, environment: Mapping[str, str] = os.environ) -> int:

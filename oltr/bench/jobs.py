@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from oltr.bench.plan import Job
+from oltr.cores import usable_cores
 
 START = "import sys; from oltr.cli import main; sys.exit(main())"
 PATIENCE = 10.0
@@ -108,14 +109,7 @@ def threads(at_once: int) -> dict[str, str]:
     """The environment that shares the cores among jobs; OMP_NUM_THREADS that the user has set stays."""
     if "OMP_NUM_THREADS" in os.environ:
         return {}
-    return {"OMP_NUM_THREADS": str(max(1, cores() // at_once))}
-
-
-def cores() -> int:
-    """How many this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // at_once))}
 
 
 def last_line(log: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oltr.bench import jobs as module
-from oltr.bench.jobs import Command, cores, ended_by_signal, execute, last_line, threads
+from oltr.bench.jobs import Command, ended_by_signal, execute, last_line, threads
 from oltr.bench.plan import Job, plan
 from oltr.bench.suite import load_suite
 
@@ -165,14 +164,10 @@ def test_the_last_line_is_that_which_a_progress_bar_leaves(tmp_path: Path) -> No
 
 def test_cores_are_shared_among_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(module, "cores", lambda: 8)
+    monkeypatch.setattr(module, "usable_cores", lambda: 8)
     assert [threads(jobs)["OMP_NUM_THREADS"] for jobs in (1, 2, 3, 16)] == ["8", "4", "2", "1"]
     monkeypatch.setenv("OMP_NUM_THREADS", "5")
     assert threads(2) == {}
-
-
-def test_there_is_a_core() -> None:
-    assert 1 <= cores() <= (os.cpu_count() or 1)
 
 
 def test_sigterm_unwinds() -> None:
