@@ -153,14 +153,16 @@ def _check_memory(part: Any, named: Part, config: StageConfig, place: str) -> No
 
 
 def _check_frozen(config: StageConfig, place: str) -> None:
-    """ConfigError where what the backbone makes of an image changes in training, or is the same in all views."""
+    """ConfigError where what the backbone makes of an image changes in training, or is to be kept more often than it is seen."""
     if config.backbone.only is None:
         raise ConfigError(f"{place}: the backbone trains: freeze it (backbone.only: []), or drop feature_cache")
     if not config.backbone.rest:
         raise ConfigError(f"{place}: backbone.rest: false lets the frozen statistics move: set it to true")
     views = 1 if config.feature_cache is None else config.feature_cache.views
     if views > 1 and config.train_transform == config.test_transform:
-        raise ConfigError(f"{place}.views: 1, not {views}: train_transform is test_transform, and all views are alike")
+        raise ConfigError(
+            f"{place}.views: 1, not {views}: train_transform is test_transform, of which there is one view"
+        )
 
 
 def _needs_memory(part: Any) -> bool:

@@ -52,7 +52,7 @@ class FeatureCache:
         """The training images, as the training transform shows them."""
         config = self.experiment.config
         shown = AT_REST if self.rests else "train_transform"
-        values = self._values("train", self.experiment.splits.train, shown, self.wanted.views)
+        values = self._values("train", self.experiment.splits.train, shown, self.views)
         return self._batches(values, config.batch_size, self.experiment.splits.train, shared=True)
 
     @cached_property
@@ -61,6 +61,11 @@ class FeatureCache:
         images = self.experiment.splits.val
         values = self._values("val", images, AT_REST, 1)
         return self._batches(values, self.experiment.config.evaluation.batch_size, images)
+
+    @property
+    def views(self) -> int:
+        """Of each training image: no more than there are epochs to see them."""
+        return min(self.wanted.views, self.experiment.config.epochs)
 
     @property
     def rests(self) -> bool:
@@ -87,7 +92,7 @@ class FeatureCache:
             "holds": self.division.cut,
             "shape": list(self._stored[0]),
             "precision": str(self._stored[1]).removeprefix("torch."),
-            "views": self.wanted.views,
+            "views": self.views,
             "bytes": {name: values.nbytes for name, values in sets.items()},
             "identity": {name: self._identities[name][:16] for name in sets},
         }
@@ -173,9 +178,10 @@ class FeatureCache:
             "cut": self.division.cut,
             "data": [splits.manifest["sha256"], None if config.cache is None else config.cache.image_size],
             "precision": [str(self.experiment.computing.half_precision), str(self._stored[1])],
+            "device": self.experiment.device.type,  # whose kernels round in their own way
         }
         found = {}
-        sets = (("train", splits.train, self.rests, self.wanted.views), ("val", splits.val, True, 1))
+        sets = (("train", splits.train, self.rests, self.views), ("val", splits.val, True, 1))
         for name, images, rests, views in sets:
             fixed = rests and not draws(self.experiment.test_transform, images.read([0])[0])
             own = {

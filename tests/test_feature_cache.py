@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,24 @@ def test_all_that_values_depend_on_makes_another_file_and_nothing_else(
     told_then = cache_of(request_for(*words, change), state)._identities
     assert {name for name in told_first if told_first[name] != told_then[name]} == sets
     assert told_first["train"] != told_first["val"]
+
+
+def test_another_kind_of_device_has_files_of_its_own(request_for: Make) -> None:
+    first = cache_of(request_for(*LINEAR, CACHED))
+    identities, there = dict(first._identities), copy(first.experiment)  # with its network, which is here
+    vars(there)["device"] = torch.device("cuda")
+    other = replace(first, experiment=there)
+    vars(other)["_stored"] = first._stored
+    assert not set(identities.values()) & set(other._identities.values())
+
+
+def test_views_that_no_epoch_would_see_are_not_made(request_for: Make) -> None:
+    words = [*LINEAR[:-1], "epochs=2"]
+    many = cache_of(request_for(*words, "feature_cache.views=9"))
+    state = many.experiment.pair.state_dict()
+    assert many.describe()["views"] == 2
+    assert len(many.train.values) == 2 * len(many.experiment.splits.train.labels)
+    assert many._identities == cache_of(request_for(*words, "feature_cache.views=2"), state)._identities
 
 
 def test_training_and_validation_images_seen_alike_have_a_file_each(request_for: Make) -> None:
