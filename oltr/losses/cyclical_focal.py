@@ -33,8 +33,9 @@ def cyclical_focal_loss(
     for name, gamma in (("gamma_pos", gamma_pos), ("gamma_neg", gamma_neg), ("gamma_hc", gamma_hc)):
         check_number(name, gamma)
     logits, target = prepare(logits, target)
-    terms = _Terms(eta, gamma_pos, gamma_neg, gamma_hc, smoothed=label_smoothing / max(1, logits.shape[1]))
-    loss: Tensor = _CyclicalFocal.apply(logits.log_softmax(dim=1), target, terms, 1 - label_smoothing + terms.smoothed)
+    smoothed = label_smoothing / max(1, logits.shape[1])
+    terms = _Terms(eta, gamma_pos, gamma_neg, gamma_hc, own=1 - label_smoothing + smoothed, smoothed=smoothed)
+    loss: Tensor = _CyclicalFocal.apply(logits.log_softmax(dim=1), target, terms)
     return loss
 
 
@@ -93,66 +94,61 @@ class _Terms(NamedTuple):
     gamma_pos: float
     gamma_neg: float
     gamma_hc: float
+    own: float
+    """Share of the smoothed target in the target's class."""
     smoothed: float
-    """Share of the smoothed target in each class."""
+    """And in each class."""
 
-    def positive(self, log_p: Tensor) -> Tensor:
-        log_p = log_p.clamp_max(0)
-        focal = (-log_p.expm1()) ** self.gamma_pos
-        return log_p * ((1 - self.eta) * focal + self.eta * (1 + log_p.exp()) ** self.gamma_hc)
-
-    def positive_slope(self, log_p: Tensor) -> Tensor:
+    def positive(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
+        """In the target's class."""
         log_p = log_p.clamp_max(0)
         p, rest = log_p.exp(), -log_p.expm1()
+        focal, confident = self._shared(rest**self.gamma_pos, (1 + p) ** self.gamma_hc)
         # l (1 - p)^(gamma - 1), finite for any gamma: l / (1 - p) tends to -1 as p tends to 1.
         ratio = torch.where(rest > 0, log_p / rest, -1.0)
-        focal = rest**self.gamma_pos * (1 - self.gamma_pos * p * ratio)
-        confident = (1 + p) ** self.gamma_hc * (1 + self.gamma_hc * p * log_p / (1 + p))
-        return (1 - self.eta) * focal + self.eta * confident
+        slope = focal * (1 - self.gamma_pos * p * ratio) + confident * (1 + self.gamma_hc * p * log_p / (1 + p))
+        return log_p * (focal + confident), slope
 
-    def negative(self, log_p: Tensor) -> Tensor:
-        return (self.gamma_neg * log_p).exp_().mul_(1 - self.eta).add_(self.eta).mul_(log_p)
-
-    def negative_slope(self, log_p: Tensor) -> Tensor:
-        """Times ``smoothed``, which costs no pass of its own."""
+    def negative(self, log_p: Tensor) -> tuple[Tensor, Tensor]:
+        """In any other class; both from one exponential, which takes longer than all else."""
         focal = (self.gamma_neg * log_p).exp_().mul_(self.smoothed * (1 - self.eta))
-        return focal.addcmul_(focal, log_p, value=self.gamma_neg).add_(self.smoothed * self.eta)
+        rest = self.smoothed * self.eta
+        value = (focal + rest).mul_(log_p)
+        return value, focal.addcmul_(focal, log_p, value=self.gamma_neg).add_(rest)
+
+    def _shared(self, focal: Tensor, confident: Tensor) -> tuple[Tensor, Tensor]:
+        return focal.mul_(self.own * (1 - self.eta)), confident.mul_(self.own * self.eta)
 
 
 class _CyclicalFocal(torch.autograd.Function):
-    """The loss of log-probabilities [B, C] in closed form: they are all it keeps, and index targets are never spread.
+    """The loss of log-probabilities [B, C] with its slope in closed form, all that it keeps; no target is spread.
 
-    What lies before them is log_softmax, whose own backward pass is one pass.
+    What stands before them is log_softmax, whose own backward pass is one pass.
     """
 
     @staticmethod
-    def forward(ctx: Any, log_p: Tensor, target: Tensor, terms: _Terms, own: float) -> Tensor:
-        ctx.save_for_backward(log_p, target)
-        ctx.terms, ctx.own = terms, own
+    def forward(ctx: Any, log_p: Tensor, target: Tensor, terms: _Terms) -> Tensor:
         named, share = _named(log_p, target)
-        loss = own * (share * terms.positive(named)).sum(dim=1)
+        gain, gain_slope = terms.positive(named)
         if terms.smoothed:
-            others = share.sum(dim=1) * terms.negative(log_p).sum(dim=1) - (share * terms.negative(named)).sum(dim=1)
-            loss = loss + terms.smoothed * others
-        return -loss
+            others, slope = terms.negative(log_p)
+            loss = others.sum(dim=1)
+            if target.dim() == 2:
+                loss, slope = loss * share.sum(dim=1), slope.mul_(share.sum(dim=1, keepdim=True))
+            not_other, not_other_slope = terms.negative(named)
+            gain, gain_slope = gain - not_other, gain_slope - not_other_slope
+        else:
+            loss, slope = torch.zeros_like(log_p[:, 0]), torch.zeros_like(log_p)
+        gain_slope = share * gain_slope
+        slope = slope.add_(gain_slope) if target.dim() == 2 else slope.scatter_add_(1, target[:, None], gain_slope)
+        ctx.save_for_backward(slope)
+        return -(loss + (share * gain).sum(dim=1))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        log_p, target = ctx.saved_tensors
-        terms: _Terms = ctx.terms
-        named, share = _named(log_p, target)
-        named_slope = ctx.own * terms.positive_slope(named)
-        if terms.smoothed:
-            named_slope -= terms.negative_slope(named)
-            slope = terms.negative_slope(log_p)
-            if target.dim() == 2:
-                slope *= share.sum(dim=1, keepdim=True)
-        else:
-            slope = torch.zeros_like(log_p)
-        named_slope *= share
-        slope = slope.add_(named_slope) if target.dim() == 2 else slope.scatter_add_(1, target[:, None], named_slope)
-        return slope.mul_(-grad[:, None]), None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (slope,) = ctx.saved_tensors
+        return slope * -grad[:, None], None, None
 
 
 def _named(log_p: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
