@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,8 +12,9 @@ from oltr.contracts import UserError
 
 GREY = (0.2989, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""
-Factor = Tensor | float
-"""Of one image [3, H, W] a number, of a batch [B, 3, H, W] a tensor [B]."""
+LEAST = 1e-6
+"""Stands for a factor of 0, which could not be undone."""
+Scale = Tensor | float
 
 
 class ColourJitter:
@@ -26,63 +28,72 @@ class ColourJitter:
         for name, value in strengths.items():
             if value < 0:
                 raise UserError(f"{name} is 0 (no change) or more, not {value:g}")
-        self._adjust = (adjust_brightness, adjust_contrast, adjust_saturation)
         self._strengths = torch.tensor(list(strengths.values()), dtype=torch.float32)[:, None]
         self._active = [value > 0 for value in strengths.values()]
 
-    def __call__(
-        self, images: Tensor, generator: torch.Generator, finish: Callable[[Tensor], Tensor] = torch.Tensor.float
-    ) -> Tensor:
-        """Of uint8 images [B, 3, H, W], as float32 in [0, 1]; ``finish`` works on them in place, on one or on all.
+    def __call__(self, images: Tensor, generator: torch.Generator, scale: Scale = 1.0, shift: Scale = 0.0) -> Tensor:
+        """Of uint8 images [B, 3, H, W], as float32: in [0, 1], then times ``scale`` plus ``shift``, [3, 1, 1] each.
 
         The generator lives on the CPU.
         """
-        order = torch.randperm(3, generator=generator).tolist()
+        order = [which for which in torch.randperm(3, generator=generator).tolist() if self._active[which]]
         spread = 2 * torch.rand(3, len(images), generator=generator) - 1
-        factors = (1 + self._strengths * spread).clamp_(min=0)  # [3, B]
+        factors = (1 + self._strengths * spread).clamp_(min=LEAST)  # [3, B]
         jittered = torch.empty(images.shape, device=images.device)
         if images.device.type == "cpu":  # one after the other: a whole batch would leave the cache at each step
             for stored, image, own in zip(images, jittered, factors.T.tolist(), strict=True):
-                finish(self._jittered(stored, image, order, own))
+                _adjust(image.copy_(stored), order, own, scale, shift)
         else:
-            there = list(factors.to(images.device, non_blocking=True))
-            finish(self._jittered(images, jittered, order, there))
+            there = factors.to(images.device, non_blocking=True)[..., None, None, None]
+            _adjust(jittered.copy_(images), order, list(there), scale, shift)
         return jittered
 
-    def _jittered(self, stored: Tensor, images: Tensor, order: Sequence[int], factors: Sequence[Factor]) -> Tensor:
-        images.copy_(stored).mul_(1 / 255)
-        for which in order:
-            if self._active[which]:
-                self._adjust[which](images, factors[which])
-        return images
+
+def _adjust(images: Tensor, order: Sequence[int], factors: Sequence[Any], scale: Scale, shift: Scale) -> None:
+    """Images of values up to 255, in place: the steps in their order, then times ``scale`` plus ``shift``."""
+    steps = Adjusting(images)
+    for which in order:
+        (steps.brightness, steps.contrast, steps.saturation)[which](factors[which])
+    images.mul_(steps.scale * scale).add_(steps.shift * scale + shift)
 
 
-def adjust_brightness(images: Tensor, factor: Factor) -> Tensor:
-    """Each image times its factor, in place, within [0, 1]."""
-    return _within(images.mul_(_broadcast(factor)), factor)
+class Adjusting:
+    """Images [..., 3, H, W] in [0, 1] as ``values * scale + shift``: what is even over an image costs no pass over it.
 
+    A factor is, of one image, a number, and of a batch a tensor [B, 1, 1, 1]; so are ``scale`` and ``shift``.
+    """
 
-def adjust_contrast(images: Tensor, factor: Factor) -> Tensor:
-    """Each image blended with the mean of its grey, in place: factor 0 is even grey, 1 the image itself."""
-    mean = _grey(images.mean((-2, -1), keepdim=True))  # [..., 1, 1, 1]
-    return _within(images.lerp_(mean, 1 - _broadcast(factor)), factor)
+    def __init__(self, values: Tensor) -> None:
+        """Of values up to 255, which are worked on in place."""
+        self.values = values
+        self.scale: Any = 1 / 255
+        self.shift: Any = 0.0
 
+    def brightness(self, factor: Any) -> None:
+        """Times the factor."""
+        self.scale, self.shift = self.scale * factor, self.shift * factor
+        self._keep_within(factor)
 
-def adjust_saturation(images: Tensor, factor: Factor) -> Tensor:
-    """Each image blended with its grey, in place: factor 0 is the grey image, 1 the image itself."""
-    return _within(images.lerp_(_grey(images), 1 - _broadcast(factor)), factor)
+    def contrast(self, factor: Any) -> None:
+        """Blended with the mean of the grey: factor 0 is even grey, 1 the image itself."""
+        mean = _grey(self.values.mean((-2, -1), keepdim=True))
+        mean = (mean.item() if isinstance(factor, float) else mean) * self.scale + sum(GREY) * self.shift
+        self.scale, self.shift = self.scale * factor, self.shift * factor + mean * (1 - factor)
+        self._keep_within(factor)
+
+    def saturation(self, factor: Any) -> None:
+        """Blended with the grey: factor 0 is the grey image, 1 the image itself."""
+        self.values.lerp_(_grey(self.values), 1 - factor)
+        self.shift = self.shift * (factor + (1 - factor) * sum(GREY))
+        self._keep_within(factor)
+
+    def _keep_within(self, factor: Any) -> None:
+        """In [0, 1], which a factor of at most 1 does not leave."""
+        if not isinstance(factor, float) or factor > 1:
+            self.values.clamp_(-self.shift / self.scale, (1 - self.shift) / self.scale)
 
 
 def _grey(images: Tensor) -> Tensor:
     """[..., 3, h, w] -> [..., 1, h, w]"""
     red, green, blue = (images.narrow(-3, channel, 1) for channel in range(3))
     return (red * GREY[0]).add_(green, alpha=GREY[1]).add_(blue, alpha=GREY[2])
-
-
-def _broadcast(factor: Factor) -> Factor:
-    return factor if isinstance(factor, float) else factor[:, None, None, None]
-
-
-def _within(images: Tensor, factor: Factor) -> Tensor:
-    """The images within [0, 1], which a factor of at most 1 does not leave."""
-    return images if isinstance(factor, float) and factor <= 1 else images.clamp_(0, 1)

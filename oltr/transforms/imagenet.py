@@ -47,7 +47,7 @@ class ImageNetTrain:
         return shaped.flip(-1) if torch.rand(1) < 0.5 else shaped
 
     def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        return self._jitter(images, generator, self._normalise.unit)
+        return self._jitter(images, generator, *self._normalise.line(images.device))
 
 
 class ImageNetTest:

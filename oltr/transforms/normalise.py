@@ -24,23 +24,19 @@ class Normalise:
             raise UserError(f"std is above 0, not {min(std):g}")
         spread = torch.tensor(std, dtype=torch.float64).view(-1, 1, 1)
         self._scale = (1 / spread).float()
-        self._shift = (torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1) / spread).float()
+        self._shift = (-torch.tensor(mean, dtype=torch.float64).view(-1, 1, 1) / spread).float()
 
     def stored(self, images: Tensor) -> Tensor:
         """Of uint8 images [B, 3, H, W], as float32."""
-        scale, shift = self._on(images.device)
+        scale, shift = self.line(images.device)
         floats = torch.empty(images.shape, device=images.device)
         scale = scale / 255
         if images.device.type == "cpu":  # one after the other, which stay in the cache between the steps
             for stored, image in zip(images, floats, strict=True):
-                image.copy_(stored).mul_(scale).sub_(shift)
+                image.copy_(stored).mul_(scale).add_(shift)
             return floats
-        return floats.copy_(images).mul_(scale).sub_(shift)
+        return floats.copy_(images).mul_(scale).add_(shift)
 
-    def unit(self, images: Tensor) -> Tensor:
-        """Of float32 images [..., 3, H, W] in [0, 1], in place."""
-        scale, shift = self._on(images.device)
-        return images.mul_(scale).sub_(shift)
-
-    def _on(self, device: torch.device) -> tuple[Tensor, Tensor]:
+    def line(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """What a pixel in [0, 1] is multiplied by, and what is added, per channel [C, 1, 1]."""
         return self._scale.to(device, non_blocking=True), self._shift.to(device, non_blocking=True)

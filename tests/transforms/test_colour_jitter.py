@@ -7,13 +7,14 @@ import torch
 from torchvision.transforms.v2 import functional as of_one_image
 
 from oltr.contracts import UserError
-from oltr.transforms.colour_jitter import ColourJitter, adjust_brightness, adjust_contrast, adjust_saturation
+from oltr.transforms.colour_jitter import LEAST, Adjusting, ColourJitter
 
 STEPS = {
-    adjust_brightness: of_one_image.adjust_brightness,
-    adjust_contrast: of_one_image.adjust_contrast,
-    adjust_saturation: of_one_image.adjust_saturation,
+    Adjusting.brightness: of_one_image.adjust_brightness,
+    Adjusting.contrast: of_one_image.adjust_contrast,
+    Adjusting.saturation: of_one_image.adjust_saturation,
 }
+FACTORS = torch.linspace(0, 2, 11).clamp(min=LEAST)
 
 
 def stored(count: int = 11) -> torch.Tensor:
@@ -24,20 +25,30 @@ def images(count: int = 11) -> torch.Tensor:
     return stored(count) / 255
 
 
-@pytest.mark.parametrize("adjust", STEPS)
-def test_each_step_is_torchvisions(adjust):
-    factors = torch.linspace(0, 2, 11)
-    expected = [STEPS[adjust](image, float(factor)) for image, factor in zip(images(), factors, strict=True)]
-    torch.testing.assert_close(adjust(images(), factors), torch.stack(expected), rtol=0, atol=2e-6)
+def adjusted(steps, values, factors):
+    """What the steps make of one image or a batch, with one factor each."""
+    adjusting = Adjusting(values.float())
+    for step, factor in zip(steps, factors, strict=True):
+        step(adjusting, factor)
+    return adjusting.values * adjusting.scale + adjusting.shift
 
 
-@pytest.mark.parametrize("adjust", STEPS)
-def test_an_image_by_itself_is_as_in_a_batch(adjust):
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_is_torchvisions(step):
+    expected = [STEPS[step](image, float(factor)) for image, factor in zip(images(), FACTORS, strict=True)]
+    found = adjusted([step], stored(), [FACTORS[:, None, None, None]])
+    torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("steps", [*itertools.permutations(STEPS), *([step] for step in STEPS)])
+def test_an_image_by_itself_is_as_in_a_batch(steps):
     """As on a CPU, and as on a GPU; a factor of at most 1 spares the single image a pass, and must not be missed."""
-    for place, factor in enumerate(torch.linspace(0, 2, 11).tolist()):
-        alone = adjust(images()[place], factor)
-        torch.testing.assert_close(alone, adjust(images(), torch.full((11,), factor))[place], rtol=0, atol=1e-6)
-        assert alone.min() >= 0
+    for place, first in enumerate(FACTORS.tolist()):
+        factors = [first, 2 - first if first < 2 else 0.4, 1.3][: len(steps)]
+        alone = adjusted(steps, stored()[place], factors)
+        batch = adjusted(steps, stored(), [torch.full((11, 1, 1, 1), factor) for factor in factors])
+        torch.testing.assert_close(alone, batch[place], rtol=0, atol=2e-6)
+        assert alone.min() >= -1e-6
         assert alone.max() <= 1 + 1e-6
 
 
@@ -76,7 +87,8 @@ def test_factors_are_spread_evenly_and_never_below_zero():
     strong = ColourJitter(brightness=3, contrast=0, saturation=0)(
         torch.full((400, 3, 1, 1), 25, dtype=torch.uint8), torch.Generator().manual_seed(0)
     )
-    assert strong.min() == 0
+    assert strong.min() == pytest.approx(0, abs=1e-6)
+    assert (strong < 1e-6).sum() > 300  # a third of the factors were below 0, of three channels each
 
 
 def test_strength_zero_changes_nothing():
