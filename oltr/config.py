@@ -153,7 +153,7 @@ def _check_memory(part: Any, named: Part, config: StageConfig, place: str) -> No
 
 
 def _check_frozen(config: StageConfig, place: str) -> None:
-    """ConfigError where what the backbone makes of an image changes in training, or is to be kept more often than it is seen."""
+    """ConfigError where what the backbone makes of an image changes in training, or more views are asked than exist."""
     if config.backbone.only is None:
         raise ConfigError(f"{place}: the backbone trains: freeze it (backbone.only: []), or drop feature_cache")
     if not config.backbone.rest:

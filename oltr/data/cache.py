@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from oltr.contracts import RunError, UserError
 from oltr.data.cache_build import FORMAT, build
-from oltr.data.cache_file import writable
+from oltr.data.cache_file import checksums, writable
 from oltr.data.split import ImageSet, Splits
 
 MEMORY = 512 * 2**20
@@ -53,18 +53,28 @@ def cached(
 
 
 class CachedSet:
-    """Images of a cache file: in memory where they are few, else by a handle that each process opens for itself."""
+    """Images of a cache file: in memory where they are few, else from the file, which each reading of a batch opens.
+
+    ``shape`` and ``offset`` tell where in the file each image stands, ``sums`` their checksums.
+    """
 
     def __init__(
-        self, *, path: Path, identity: str, labels: NDArray[np.int64], ids: Sequence[str], in_memory: bool
+        self,
+        *,
+        path: Path,
+        labels: NDArray[np.int64],
+        ids: Sequence[str],
+        shape: tuple[int, ...],
+        offset: int,
+        sums: NDArray[np.uint32],
+        in_memory: bool,
     ) -> None:
         self.path = path
-        self.identity = identity
         self.labels = labels
         self.ids = ids
         self.in_memory = in_memory
+        self._shape, self._offset, self._sums = shape, offset, sums
         self._images: Tensor | None = None
-        self._file: tuple[int, h5py.File] | None = None
 
     def read(self, indices: Sequence[int]) -> list[Tensor]:
         wanted = np.asarray(indices, dtype=np.int64)
@@ -77,73 +87,45 @@ class CachedSet:
             ]  # a transform may write to its image
         return self._from_file(wanted)
 
-    def verify(self) -> None:
-        """Raise where the file is not this set's, or is damaged: anywhere if it is held in memory, else at its ends."""
-        try:
-            dataset, labels = self._dataset(), self._opened()["labels"][:]
-            if len(dataset) != len(self.labels) or not np.array_equal(labels, self.labels):
-                raise RunError(f"{self.path} holds other images than its source")
-            if self._opened()["ids"].asstr()[:].tolist() != writable(self.ids):
-                raise RunError(f"{self.path} holds images of other names than its source")
-        except (OSError, KeyError, RuntimeError, ValueError) as error:
-            raise self._damaged(error) from error
-        self.read([0, len(self.labels) - 1])
-
     def __getstate__(self) -> dict[str, Any]:
-        """A worker opens the file itself, and holds its own copy where it is small."""
-        return {**self.__dict__, "_images": None, "_file": None}
+        """A worker holds its own copy where it is small."""
+        return {**self.__dict__, "_images": None}
 
     def _held(self) -> Tensor:
         if self._images is None:
-            try:
-                self._images = torch.from_numpy(self._dataset()[:])
-            except OSError as error:
-                raise self._damaged(error) from error
-            self._close()
+            self._images = self._rows([np.arange(len(self.labels))])
         return self._images
 
     def _from_file(self, wanted: NDArray[np.int64]) -> list[Tensor]:
-        """One read for each run of neighbours, in the order of the file, straight to its place.
-
-        By the dataset's ``id``, since indexing the dataset takes as long beside the reading as the reading itself.
-        """
+        """One read for each run of neighbours, in the order of the file."""
         rows, back = np.unique(wanted, return_inverse=True)
-        runs = np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else []
-        try:
-            dataset, done = self._dataset(), 0
-            read = torch.empty(len(rows), *dataset.shape[1:], dtype=torch.uint8)
-            images, place = read.numpy(), dataset.id.get_space()
-            for run in runs:
-                shape = (len(run), *dataset.shape[1:])
-                place.select_hyperslab((int(run[0]), 0, 0, 0), shape)
-                dataset.id.read(h5py.h5s.create_simple(shape), place, images[done : done + len(run)])
-                done += len(run)
-        except OSError as error:
-            raise self._damaged(error) from error
+        read = self._rows(np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else [])
         return [_colours_first(read[row]) for row in back.tolist()]
 
-    def _dataset(self) -> h5py.Dataset:
-        return self._opened()["images"]
+    def _rows(self, runs: Sequence[NDArray[np.int64]]) -> Tensor:
+        """The images of these runs, [N, H, W, 3], read straight to their places and checked."""
+        read, done = torch.empty(sum(map(len, runs)), *self._shape, dtype=torch.uint8), 0
+        images = read.numpy()
+        try:
+            with io.FileIO(self.path) as file:
+                for run in runs:
+                    self._fill(images[done : done + len(run)], file, int(run[0]))
+                    done += len(run)
+        except OSError as error:
+            raise _damaged(self.path, error) from error
+        return read
 
-    def _opened(self) -> h5py.File:
-        """The file, opened by this very process: a handle does not outlive a fork."""
-        if self._file is None or self._file[0] != os.getpid():
-            file = h5py.File(self.path, "r")
-            if file.attrs.get("source_checksum") != self.identity:
-                file.close()
-                raise RunError(f"{self.path} is the cache of another source; delete it, and it is made again")
-            self._file = (os.getpid(), file)
-        return self._file[1]
-
-    def _close(self) -> None:
-        if self._file is not None and self._file[0] == os.getpid():
-            self._file[1].close()
-        self._file = None
-
-    def _damaged(self, error: Exception) -> RunError:
-        self._close()
-        reason = str(error).splitlines()[0]
-        return RunError(f"the cache {self.path} is damaged ({reason}); delete it, and it is made again")
+    def _fill(self, images: NDArray[np.uint8], file: io.FileIO, first: int) -> None:
+        rest = images.reshape(-1).data
+        file.seek(self._offset + first * images[0].nbytes)
+        while len(rest):
+            read = file.readinto(rest)
+            if not read:
+                raise OSError("it ends too early")
+            rest = rest[read:]
+        wrong = np.flatnonzero(checksums(images) != self._sums[first : first + len(images)])
+        if len(wrong):
+            raise OSError(f"image {self.ids[first + int(wrong[0])]} is not what was written")
 
 
 def _colours_first(stored: Tensor) -> Tensor:
@@ -164,11 +146,33 @@ def _open_or_build(
 
 
 def _opened_set(path: Path, identity: str, images: ImageSet, memory: int) -> CachedSet:
+    """The set of a file, which is ``images``' own and undamaged: anywhere if it is held in memory, else at its ends."""
     try:
         with h5py.File(path, "r") as file:
-            size = file["images"].nbytes
-    except (OSError, KeyError, RuntimeError) as error:
-        raise RunError(f"the cache {path} is damaged ({str(error).splitlines()[0]})") from error
-    opened = CachedSet(path=path, identity=identity, labels=images.labels, ids=images.ids, in_memory=size <= memory)
-    opened.verify()
+            if file.attrs.get("source_checksum") != identity:
+                raise RunError(f"{path} is the cache of another source; delete it, and it is made again")
+            if not np.array_equal(file["labels"][:], images.labels):
+                raise RunError(f"{path} holds other images than its source")
+            if file["ids"].asstr()[:].tolist() != writable(images.ids):
+                raise RunError(f"{path} holds images of other names than its source")
+            stored, sums = file["images"], file["checksums"][:]
+            shape, offset, size = stored.shape, stored.id.get_offset(), stored.nbytes
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise _damaged(path, error) from error
+    if len(sums) != len(images.labels) or shape[0] != len(sums) or offset is None:
+        raise _damaged(path, "its images are not where they should be")
+    opened = CachedSet(
+        path=path,
+        labels=images.labels,
+        ids=images.ids,
+        shape=shape[1:],
+        offset=offset,
+        sums=sums,
+        in_memory=size <= memory,
+    )
+    opened.read([0, len(sums) - 1])
     return opened
+
+
+def _damaged(path: Path, reason: Exception | str) -> RunError:
+    return RunError(f"the cache {path} is damaged ({str(reason).splitlines()[0]}); delete it, and it is made again")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import multiprocessing
-import os
 import shutil
 import signal
 import sys
 import time
-import uuid
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -25,15 +22,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr.contracts import RunError, UserError
-from oltr.data.cache_file import GuardedFile, writable
+from oltr.data.cache_file import checksums, writable
 from oltr.data.split import ImageSet
+from oltr.hdf5 import Stream, creating
 
-FORMAT = 2
+FORMAT = 3
 """Version of the layout, and of how images are resized."""
 BLOCK = 64
 """Images that a worker makes at a time."""
 OVERHEAD = 512
-"""Bytes that an image takes at most beside its own: label, id, place in the index."""
+"""Bytes that an image takes at most beside its own: checksum, label, id."""
 
 POOL_SECONDS = 10
 """Work below which no workers are started: they take seconds to start."""
@@ -42,53 +40,42 @@ Images = NDArray[np.uint8]
 
 
 def build(path: Path, identity: str, images: ImageSet, *, image_size: int | None, workers: int) -> None:
-    """Write all ``images`` to ``path`` [N, H, W, 3], a chunk each, with labels, ids and ``identity``.
+    """Write all ``images`` to ``path`` [N, H, W, 3], one after the other, with checksums, labels, ids and ``identity``.
 
     What stood at ``path`` is replaced at once when the new file is complete; until then, and on failure, it stays.
     """
     first = _prepared(images, [0], image_size)
     needed = (first.nbytes + OVERHEAD) * len(images.labels) + 2**20
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if shutil.disk_usage(path.parent).free < needed:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        with contextlib.closing(_blocks(images, image_size, workers)) as blocks, GuardedFile(str(unfinished)) as output:
-            # v110 has checksums for its own structures: without them HDF5 may crash on a damaged file.
-            with h5py.File(output, "w", libver="v110") as file:
-                _fill(file, images, first.shape[1:], _checked(blocks, output), title=path.name.split("-")[0])
-                file.attrs.update({"source_checksum": identity, "format": FORMAT})
-            output.check()
-            os.fsync(output.fileno())
-        unfinished.replace(path)
+            raise RunError(f"no space for the cache {path}: it needs {needed:,} bytes")
+        blocks = _blocks(images, image_size, workers)
+        with contextlib.closing(blocks), creating(path) as (file, stream):
+            _fill(file, stream, images, first.shape[1:], blocks, title=path.name.split("-")[0])
+            file.attrs.update({"source_checksum": identity, "format": FORMAT})
     except OSError as error:
-        raise _unwritable(path, needed, error) from error
-    finally:
-        with contextlib.suppress(OSError):  # it was never there, or its folder is gone
-            unfinished.unlink()
+        raise RunError(f"cannot make the cache {path}: {error.strerror or str(error).splitlines()[0]}") from error
 
 
-def _fill(file: h5py.File, images: ImageSet, shape: tuple[int, ...], blocks: Iterator[Images], *, title: str) -> None:
-    count = len(images.labels)
-    # fletcher32: a damaged image is an error when it is read, never a wrong image.
-    dataset = file.create_dataset("images", (count, *shape), "u1", chunks=(1, *shape), fletcher32=True)
+def _fill(
+    file: h5py.File, stream: Stream, images: ImageSet, shape: tuple[int, ...], blocks: Iterator[Images], *, title: str
+) -> None:
+    count, start = len(images.labels), 0
+    # Neither chunks nor filters: an image is where its number says, and is read without HDF5.
+    dataset, sums = file.create_dataset("images", (count, *shape), "u1"), np.empty(count, np.uint32)
     with tqdm(total=count, desc=f"caching {title}", unit=" images", file=sys.stderr) as bar:
-        start = 0
         for block in blocks:
             if block.shape[1:] != shape:
                 raise _uneven(images.ids[start], block.shape[1:3], shape[:2])
-            dataset[start : start + len(block)] = block
-            start += len(block)
+            end = start + len(block)
+            dataset[start:end], sums[start:end] = block, checksums(block)
+            stream.check()
             bar.update(len(block))
+            start = end
+    file.create_dataset("checksums", data=sums)
     file.create_dataset("labels", data=images.labels)
     file.create_dataset("ids", data=writable(images.ids), dtype=h5py.string_dtype())
-
-
-def _checked(blocks: Iterator[Images], output: GuardedFile) -> Iterator[Images]:
-    """The blocks, as long as those before reached the disk."""
-    for block in blocks:
-        output.check()
-        yield block
 
 
 def _blocks(images: ImageSet, image_size: int | None, workers: int) -> Generator[Images, None, None]:
@@ -166,11 +153,3 @@ def _fitted(image: Tensor, size: int) -> Tensor:
 def _uneven(name: str, shape: tuple[int, ...], first: tuple[int, ...]) -> UserError:
     sizes = [f"{height} x {width}" for height, width in (shape, first)]
     return UserError(f"image {name} is {sizes[0]} but others of its set are {sizes[1]}; give the cache an image_size")
-
-
-def _unwritable(path: Path, needed: int, error: OSError) -> RunError:
-    """HDF5 says that a disk is full in its message where it sets no errno."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or "quota exceeded" in str(error):
-        return RunError(f"no space for the cache {path}: it needs {needed:,} bytes")
-    reason = error.strerror or str(error).splitlines()[0]
-    return RunError(f"cannot make the cache {path}: {reason}")

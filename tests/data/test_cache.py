@@ -1,5 +1,4 @@
 import errno
-import itertools
 import logging
 import multiprocessing
 import pickle
@@ -9,12 +8,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from oltr.contracts import OPEN, RunError, UserError
 from oltr.data import cache_build
 from oltr.data.cache import CachedSet, cached
-from oltr.data.cache_file import GuardedFile
+from oltr.data.cache_file import checksums
 from oltr.data.split import Splits
+from oltr.hdf5 import Stream
 
 NAMES = ("train", "val", "test", "open", "far", "open_val")
 
@@ -136,8 +139,11 @@ def test_damage_met_while_reading_is_an_error_never_a_wrong_image(tmp_path):
     copy = pickle.loads(pickle.dumps(copy.train))
     path.write_bytes(whole)
     assert same(copy, make().train, [69, 71])
-    with pytest.raises(RunError, match=r"train-.* is damaged .*delete it"):
+    with pytest.raises(RunError, match=r"train-.* is damaged \(image käse/70 is not what was written\); delete it"):
         copy.read([70])
+    path.write_bytes(whole[: whole.index(make().train.read([72])[0].permute(1, 2, 0).numpy().tobytes()) + 20])
+    with pytest.raises(RunError, match=r"train-.* is damaged \(it ends too early\); delete it"):
+        copy.read([71, 72, 73])
 
 
 def test_workers_make_the_same_bytes(tmp_path, monkeypatch):
@@ -189,33 +195,30 @@ def test_a_full_disk_is_said_before_the_work_begins(tmp_path, monkeypatch):
 
 def test_a_disk_that_fills_up_on_the_way(tmp_path, monkeypatch):
     """HDF5 never hears of it: told, it would end the process when the file is closed."""
-    monkeypatch.setattr(GuardedFile, "room", itertools.count(3, -1), raising=False)
-    original = GuardedFile.write
+    splits, original = make(), Stream.write
 
     def write(self, data):
-        if next(self.room) == 0:
-            self._failure = OSError(errno.ENOSPC, "No space left on device")
+        if splits.train.reads > 100 and self.failure is None:
+            self.failure = OSError(errno.ENOSPC, "No space left on device")
         return original(self, data)
 
-    monkeypatch.setattr(GuardedFile, "write", write)
-    with pytest.raises(RunError, match="no space for the cache"):
-        cached(make(), folder=tmp_path)
+    monkeypatch.setattr(Stream, "write", write)
+    with pytest.raises(RunError, match=r"no space left on the disk for .*train-.*h5"):
+        cached(splits, folder=tmp_path)
+    assert 100 < splits.train.reads < 150
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_guarded_file_keeps_a_failure_for_later(tmp_path):
-    with GuardedFile(str(tmp_path / "a")) as file:
-        file.write(b"abc")
-        file.check()
-    with pytest.raises(ValueError, match="closed"):
-        file.write(b"d")
-    full = GuardedFile.__new__(GuardedFile)
-    super(GuardedFile, full).__init__("/dev/full", "r+")
-    full._failure = None
-    assert full.write(b"abc") == 3
-    with full, pytest.raises(OSError, match="No space left"):
-        full.check()
-    assert (tmp_path / "a").read_bytes() == b"abc"
+@settings(deadline=None)
+@given(arrays(np.uint8, st.tuples(st.integers(1, 3), st.integers(1, 5), st.integers(1, 3))), st.data())
+def test_any_changed_byte_changes_the_checksum_of_its_image_alone(images, data):
+    before, changed = checksums(images), images.copy()
+    place = tuple(data.draw(st.integers(0, side - 1)) for side in images.shape)
+    changed[place] ^= data.draw(st.integers(1, 255))
+    assert np.flatnonzero(checksums(changed) != before).tolist() == [place[0]]
+    padded = [bytes(image.tobytes()) + bytes(-image.size % 4) for image in images]
+    words = [[int.from_bytes(row[at : at + 4], "little") for at in range(0, len(row), 4)] for row in padded]
+    assert before.tolist() == [sum(row) % 2**32 for row in words]
 
 
 def test_images_of_several_sizes_need_an_image_size(tmp_path):
