@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/python main.py --config config/Glyphs_LT/stage_2_cfl_meta_embedding.yaml --resume
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
