@@ -38,6 +38,17 @@ class Paths(Sequence[str]):
         lengths = np.fromiter(map(len, names), dtype=self._ends.dtype, count=len(names))
         np.cumsum(lengths, dtype=self._ends.dtype, out=self._ends[1:])
 
+    @classmethod
+    def joined(cls, parts: Sequence[Paths]) -> Paths:
+        """All names of several, in order."""
+        whole = cls([])
+        whole._text = b"".join(part._text for part in parts)
+        kind = np.uint32 if len(whole._text) < _SHORT else np.int64
+        starts = np.cumsum([0, *(len(part._text) for part in parts)])
+        ends = [part._ends[1:].astype(kind) + kind(start) for part, start in zip(parts, starts, strict=False)]
+        whole._ends = np.concatenate([np.zeros(1, kind), *ends])
+        return whole
+
     def __len__(self) -> int:
         return len(self._ends) - 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -168,8 +169,7 @@ def _keep_apart(read: Mapping[str, ListFile]) -> None:
 
 def _warn_of_overlap(read: Mapping[str, ListFile]) -> None:
     """Say where a list that is tested on names training images."""
-    train = set(read["train"].paths)
-    for split, found in read.items():
-        shared = 0 if split == "train" else sum(path in train for path in found.paths)
-        if shared:
-            _log.warning("%s: %d of its images are training images as well", found.path, shared)
+    tested = {split: set(found.paths) for split, found in read.items() if split != "train"}
+    shared = Counter(split for path in read["train"].paths for split, paths in tested.items() if path in paths)
+    for split in (split for split in read if shared[split]):
+        _log.warning("%s: %d of its images are training images as well", read[split].path, shared[split])

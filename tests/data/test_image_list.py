@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from oltr.contracts import OPEN, UserError
+from oltr.data import list_file
 from oltr.data.image_list import ImageList
 from oltr.data.imagenet_lt import ImageNetLT
 from oltr.data.list_file import read_list
@@ -146,6 +148,29 @@ def test_the_manifest_tells_lists_apart_and_not_their_place(tmp_path: Path) -> N
     changed = ImageList(root=tmp_path / "b", list_name="Mine").splits().manifest
     assert changed["sha256"] != here.manifest["sha256"]
     assert changed["lists"]["train"] == here.manifest["lists"]["train"]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("block", [1, 20, 45, 10_000])
+def test_a_list_is_read_in_blocks_as_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, end: str
+) -> None:
+    monkeypatch.setattr(list_file, "_BLOCK", block)
+    path = tmp_path / "long.txt"
+    names = [f"ä b/{'x' * (index % 7)}{index}.jpg" for index in range(60)]
+    lines = [f"{name} {index % 5}" for index, name in enumerate(names)]
+    path.write_bytes(f"{end.join(lines)}{end}{end}".encode())
+    listed = read_list(path)
+    assert list(listed.paths) == names
+    assert listed.labels.tolist() == [index % 5 for index in range(60)]
+    assert listed.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    for place, wrong in ((37, "a.jpg"), (40, "a.jpg x"), (59, lines[2])):
+        path.write_text("\n".join([*lines[:place], wrong, *lines[place + 1 :]]))
+        with pytest.raises(UserError, match=rf"long.txt:{place + 1}: "):
+            read_list(path)
+    monkeypatch.setattr(list_file, "hash", lambda name: 0, raising=False)
+    path.write_text("\n".join(lines))
+    assert list(read_list(path).paths) == names, "names of one hash are not one name"
 
 
 def test_a_list_costs_sixteen_bytes_an_image_beside_its_path(tmp_path: Path) -> None:
