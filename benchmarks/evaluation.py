@@ -14,6 +14,7 @@ from benchmarks import plain_metrics
 from benchmarks.long_tail import long_tailed_labels
 from benchmarks.rows import Case, Row
 from oltr.contracts import OPEN
+from oltr.metrics.calibration import calibration
 from oltr.metrics.closed import closed_set
 from oltr.metrics.open_set import at_threshold
 from oltr.metrics.ranking import ranking
@@ -39,6 +40,19 @@ def closed(folder: Path, *, images: int, classes: int) -> Case:
         ours=lambda: closed_set(logits, labels, groups),
         twin=lambda: plain_metrics.closed_set(logits, labels, groups),
         facts=lambda result: {key: result[key] for key in keys},
+        tolerance=1e-9,
+    )
+
+
+def calibrated(folder: Path, *, images: int, classes: int) -> Case:
+    groups, labels = shot_groups(classes), np.arange(images) % classes
+    logits = np.random.default_rng(0).standard_normal((images, classes), dtype=np.float32)
+    logits[np.arange(images), labels] += 6
+    keys = ("ece", "brier", "nll", "confidence")
+    return Case(
+        ours=lambda: calibration(logits, labels, groups),
+        twin=lambda: {key: {"overall": value} for key, value in plain_metrics.calibration(logits, labels).items()},
+        facts=lambda result: {key: result[key]["overall"] for key in keys},
         tolerance=1e-9,
     )
 
@@ -120,6 +134,14 @@ ROWS = (
         what="all closed-set metrics of {images:,} x {classes:,} logits",
         twin="a Python loop over the images, each one's classes sorted",
         make=closed,
+        full={"images": 50_000, "classes": 1000},
+        tiny={"images": 40, "classes": 7},
+    ),
+    Row(
+        name="calibration",
+        what="all calibration metrics, overall and by shot group, of {images:,} x {classes:,} logits",
+        twin="a Python loop over the images, overall only",
+        make=calibrated,
         full={"images": 50_000, "classes": 1000},
         tiny={"images": 40, "classes": 7},
     ),

@@ -40,6 +40,25 @@ def closed_set(logits: Array, labels: Array, groups: Mapping[str, Array]) -> dic
     }
 
 
+def calibration(logits: Array, labels: Array, bins: int = 15) -> dict[str, float]:
+    brier = nll = 0.0
+    held: list[list[tuple[float, bool]]] = [[] for _ in range(bins)]
+    for row, label in zip(logits, labels.tolist(), strict=True):
+        shares = np.exp(row.astype(np.float64) - float(row.max()))
+        shares /= shares.sum()
+        best = int(row.argmax())
+        held[int(np.ceil(shares[best] * bins)) - 1].append((float(shares[best]), best == label))
+        nll -= float(np.log(shares[label]))
+        brier += float(np.square(shares).sum() - shares[label] ** 2 + (1 - shares[label]) ** 2)
+    gaps = (abs(sum(confidence - right for confidence, right in images)) for images in held)
+    return {
+        "ece": sum(gaps) / len(labels),
+        "brier": brier / len(labels),
+        "nll": nll / len(labels),
+        "confidence": _mean(confidence for images in held for confidence, _ in images),
+    }
+
+
 def at_threshold(predictions: Array, labels: Array, unknown: Array, groups: Mapping[str, Array]) -> dict[str, Any]:
     decided = [OPEN if away else guess for guess, away in zip(predictions.tolist(), unknown.tolist(), strict=True)]
     truth = labels.tolist()

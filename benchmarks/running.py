@@ -15,6 +15,7 @@ import torch
 from benchmarks.measure import SAMPLE_SECONDS, OtherLoad, Spread, measure, ratios
 from benchmarks.memory import available_bytes, peak_bytes
 from benchmarks.rows import Case, Row, check
+from oltr.allocator import keep_freed_memory
 from oltr.provenance import git_commit, hardware
 
 
@@ -32,6 +33,7 @@ class Settings:
 
 def run(suite: str, rows: Sequence[Row], settings: Settings, tell: Callable[[str], None]) -> dict[str, Any]:
     """The results of ``rows`` as plain data; ``tell`` hears of each as it is done."""
+    keep_freed_memory()  # as a run does, for both contenders
     torch.set_num_threads(settings.threads)
 
     def all_rows() -> list[dict[str, Any]]:

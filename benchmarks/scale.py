@@ -19,6 +19,10 @@ from oltr.contracts import RunError
 ROOT = Path(__file__).parents[1]
 
 
+LARGE = {"width": 64, "side": 64, "steps": 3}
+"""A network of which a step takes seconds."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """A kind of point over a range of sizes; several curves may share a picture."""
@@ -59,16 +63,24 @@ CURVES = (
         quick=(10_000, 100_000),
         tiny=(40, 80),
     ),
-    Curve(
-        study="processes",
-        name="processes",
-        label="tiny network, gloo",
-        point="processes",
-        size="count",
-        sizes=(1, 2, 3, 4),
-        quick=(1, 2),
-        tiny=(1,),
-        tiny_options={"steps": 2, "batch": 8},
+    *(
+        Curve(
+            study="processes",
+            name=name,
+            label=label,
+            point="processes",
+            size="count",
+            sizes=(1, 2, 3, 4),
+            quick=(1, 2),
+            tiny=(1,),
+            options=options,
+            tiny_options={"steps": 2, "batch": 8, "side": 8, "width": 2},
+        )
+        for name, label, options in (
+            ("processes", "small", {}),
+            ("processes_large", "large", LARGE),
+            ("processes_apart", "large, batch norm apart", {**LARGE, "synced": False}),
+        )
     ),
     *(
         Curve(

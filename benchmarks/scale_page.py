@@ -17,7 +17,7 @@ GB, MB = 1e9, 1e6
 TITLES = {
     "classes": "Stage 2's classifier and centroid loss, forward and backward: batch 128, 512 features",
     "images": "A training list read, made a data set and a class-aware sampler",
-    "processes": "A tiny network's steps, a batch of 64 shared by the processes (gloo, one thread each)",
+    "processes": "Training steps, a batch of 64 shared by the processes (gloo, one thread each)",
     "scorers": "A scorer fitted on training features of 512, and 8,000 images scored",
 }
 COLUMNS: dict[str, tuple[tuple[str, str, float], ...]] = {
@@ -31,14 +31,14 @@ COLUMNS: dict[str, tuple[tuple[str, str, float], ...]] = {
         ("process grown by", "resident_bytes", 1),
         ("peak, GB", "peak_bytes", GB),
     ),
-    "processes": (("steps/s", "steps_per_second", 1),),
+    "processes": (("images/s", "images_per_second", 1),),
     "scorers": (("s", "seconds", 1), ("peak, GB", "peak_bytes", GB)),
 }
 """Of each study the columns: title, what of a point, and what it is divided by."""
 DRAWN = {
     "classes": ("milliseconds", "peak_bytes"),
     "images": ("read_seconds", "held_bytes"),
-    "processes": ("steps_per_second",),
+    "processes": ("images_per_second",),
     "scorers": ("seconds", "peak_bytes"),
 }
 SHADES = ("many", "few", "medium")
@@ -57,7 +57,11 @@ def markdown(results: Mapping[str, Any]) -> str:
 def _table(study: str, curves: Sequence[Mapping[str, Any]]) -> list[str]:
     size = curves[0]["size"] if study != "processes" else "processes"
     several = len(curves) > 1
-    titles = [*(["scorer"] if several else []), size, *(title for title, _, _ in COLUMNS[study])]
+    titles = [
+        *([{"processes": "network"}.get(study, "scorer")] if several else []),
+        size,
+        *(title for title, _, _ in COLUMNS[study]),
+    ]
     rows = [
         line([*([curve["label"]] if several else []), f"{point[curve['size']]:,}", *_numbers(study, point)])
         for curve in curves
@@ -91,9 +95,11 @@ def picture(study: str, keys: Sequence[str], curves: Sequence[Mapping[str, Any]]
         for curve, shade in zip(curves, SHADES, strict=False):
             points = [(point[curve["size"]], point[key] / scale) for point in curve["points"] if point[key] is not None]
             panel.plot(*zip(*points, strict=True), marker="o", color=COLOURS[shade], label=curve["label"])
-        if study != "processes":
+        if study == "processes":
+            panel.set_xticks(range(1, 5))
+        else:
             panel.set_xscale("log")
-        if study != "processes" and key != "held_bytes":
+        if key != "held_bytes":
             panel.set_yscale("log")
         else:
             panel.set_ylim(bottom=0)

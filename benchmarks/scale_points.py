@@ -80,14 +80,16 @@ def entries(images: int, *, classes: int = 1000) -> Found:
     }
 
 
-def processes(count: int, *, steps: int = 30, batch: int = 64) -> Found:
-    """Steps a second of a tiny network on batches that are there, shared by the processes of torchrun (gloo)."""
+def processes(
+    count: int, *, width: int = 8, side: int = 32, synced: bool = True, steps: int = 30, batch: int = 64
+) -> Found:
+    """Images a second of a network on batches that are there, shared by the processes of torchrun (gloo)."""
     torch.manual_seed(0)
     with joined(CPU) as everyone:
-        pair = NetworkPair(small_resnet10(width=8), DotProduct(feature_dim=64, num_classes=10))
-        computing = Computing(wanted=ComputeConfig(), device=CPU, processes=everyone)
+        pair = NetworkPair(small_resnet10(width=width), DotProduct(feature_dim=8 * width, num_classes=10))
+        computing = Computing(wanted=ComputeConfig(sync_batchnorm=synced), device=CPU, processes=everyone)
         computing.apply(pair)
-        images, labels = torch.randn(batch, 3, 32, 32), torch.arange(batch) % 10
+        images, labels = torch.randn(batch, 3, side, side), torch.arange(batch) % 10
         held: list[Batch] = [(images[computing.share(batch)], labels, torch.arange(batch))] * steps
         epochs = fit(
             network=pair,
@@ -99,7 +101,7 @@ def processes(count: int, *, steps: int = 30, batch: int = 64) -> Found:
             epochs=2,
         )
         *_, last = epochs  # the first warms up
-        return {"steps_per_second": steps / last.seconds} if everyone.first else {}
+        return {"images_per_second": steps * batch / last.seconds} if everyone.first else {}
 
 
 def scorer(images: int, *, name: str, features: int = 512, classes: int = 1000) -> Found:

@@ -60,9 +60,10 @@ def test_a_picture_shows_the_points_that_are_known() -> None:
 
 
 def test_processes_of_torchrun_share_the_steps() -> None:
-    found = scale.measure_point("processes", {"count": 2, "steps": 2, "batch": 8}, 1)
-    assert found.keys() == {"steps_per_second"}
-    assert found["steps_per_second"] > 0
+    for synced in (True, False):
+        found = scale.measure_point("processes", {"count": 2, "steps": 2, "batch": 8, "synced": synced}, 1)
+        assert found.keys() == {"images_per_second"}
+        assert found["images_per_second"] > 0
 
 
 def test_a_point_that_fails_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -121,7 +121,7 @@ class _Terms(NamedTuple):
 
 
 class _CyclicalFocal(torch.autograd.Function):
-    """The loss of log-probabilities [B, C] with its slope in closed form, all that it keeps; no target is spread.
+    """The loss of log-probabilities [B, C]; its slope, in closed form, is all it keeps. Index targets are never spread.
 
     What stands before them is log_softmax, whose own backward pass is one pass.
     """
