@@ -86,14 +86,14 @@ def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
 
 def picture(study: str, keys: Sequence[str], curves: Sequence[Mapping[str, Any]]) -> Figure:
-    """A panel for each quantity, logarithmic in both directions but for processes."""
-    figure = Figure(figsize=(3.6 * len(keys), 2.8), layout="constrained")
+    """A panel for each quantity, logarithmic but for processes and for bytes held."""
+    figure = Figure(figsize=(3.6 * len(keys), 2.8 if len(curves) == 1 else 3.1), layout="constrained")
     FigureCanvasAgg(figure)
     named = {key: (title, scale) for title, key, scale in COLUMNS[study]}
     for panel, key in zip(figure.subplots(1, len(keys), squeeze=False)[0], keys, strict=True):
         title, scale = named[key]
         for curve, shade in zip(curves, SHADES, strict=False):
-            points = [(point[curve["size"]], point[key] / scale) for point in curve["points"] if point[key] is not None]
+            points = [(point[curve["size"]], point[key] / scale) for point in curve["points"] if point[key]]
             panel.plot(*zip(*points, strict=True), marker="o", color=COLOURS[shade], label=curve["label"])
         if study == "processes":
             panel.set_xticks(range(1, 5))
@@ -106,6 +106,7 @@ def picture(study: str, keys: Sequence[str], curves: Sequence[Mapping[str, Any]]
         panel.set_xlabel({"scorers": "training features"}.get(study, study))
         panel.set_ylabel(title)
         panel.grid(alpha=0.3)
-        if len(curves) > 1:
-            panel.legend(frameon=False)
+    if len(curves) > 1:
+        handles, labels = panel.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(curves), frameon=False, fontsize="small")
     return figure

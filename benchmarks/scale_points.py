@@ -18,6 +18,7 @@ from benchmarks import heads, scorers
 from benchmarks.long_tail import long_tailed_labels
 from benchmarks.measure import sample
 from benchmarks.memory import HighWater, peak_of
+from oltr.allocator import keep_freed_memory
 from oltr.computing import Computing
 from oltr.contracts import Progress
 from oltr.data.image_files import ImageFiles
@@ -84,6 +85,7 @@ def processes(
     count: int, *, width: int = 8, side: int = 32, synced: bool = True, steps: int = 30, batch: int = 64
 ) -> Found:
     """Images a second of a network on batches that are there, shared by the processes of torchrun (gloo)."""
+    keep_freed_memory()  # as a run does
     torch.manual_seed(0)
     with joined(CPU) as everyone:
         pair = NetworkPair(small_resnet10(width=width), DotProduct(feature_dim=8 * width, num_classes=10))

@@ -26,7 +26,7 @@ def quota(groups: Path = GROUPS, own: Path = Path("/proc/self/cgroup")) -> float
     """
     try:
         names = [line.partition("::")[2] for line in own.read_text(encoding="utf-8").splitlines() if "::" in line]
-    except OSError:
+    except (OSError, ValueError):  # or a name that is no text
         return None
     group = groups / names[0].lstrip("/") if names else groups
     chain = [group, *(parent for parent in group.parents if parent.is_relative_to(groups))]
@@ -39,5 +39,5 @@ def quota(groups: Path = GROUPS, own: Path = Path("/proc/self/cgroup")) -> float
 def _words(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").split()
-    except OSError:
+    except (OSError, ValueError):
         return []

@@ -22,6 +22,18 @@ def test_a_containers_time_limits_them(monkeypatch: pytest.MonkeyPatch, limit: f
     assert usable_cores() == expected
 
 
+def test_a_system_that_does_not_tell_which_has_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.setattr(cores, "quota", lambda: None)
+    assert usable_cores() == 3
+
+
+def test_a_group_whose_name_is_no_text_limits_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own").write_bytes(b"0::/caf\xe9\n")
+    assert quota(tmp_path, tmp_path / "own") is None
+
+
 @pytest.mark.parametrize(
     ("files", "own", "expected"),
     [

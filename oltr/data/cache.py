@@ -18,7 +18,7 @@ from torch import Tensor
 
 from oltr.contracts import RunError, UserError
 from oltr.data.cache_build import FORMAT, build
-from oltr.data.cache_file import checksums, writable
+from oltr.data.cache_file import checksums, reason, writable
 from oltr.data.split import ImageSet, Splits
 
 MEMORY = 512 * 2**20
@@ -111,6 +111,8 @@ class CachedSet:
                 for run in runs:
                     self._fill(images[done : done + len(run)], file, int(run[0]))
                     done += len(run)
+        except FileNotFoundError:
+            raise RunError(f"the cache {self.path} is gone; run again, and it is made again") from None
         except OSError as error:
             raise _damaged(self.path, error) from error
         return read
@@ -160,7 +162,7 @@ def _opened_set(path: Path, identity: str, images: ImageSet, memory: int) -> Cac
     except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise _damaged(path, error) from error
     if len(sums) != len(images.labels) or shape[0] != len(sums) or offset is None:
-        raise _damaged(path, "its images are not where they should be")
+        raise _damaged(path, ValueError("its images are not where they should be"))
     opened = CachedSet(
         path=path,
         labels=images.labels,
@@ -174,5 +176,5 @@ def _opened_set(path: Path, identity: str, images: ImageSet, memory: int) -> Cac
     return opened
 
 
-def _damaged(path: Path, reason: Exception | str) -> RunError:
-    return RunError(f"the cache {path} is damaged ({str(reason).splitlines()[0]}); delete it, and it is made again")
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"the cache {path} is damaged ({reason(error)}); delete it, and it is made again")

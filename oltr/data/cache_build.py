@@ -22,7 +22,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from oltr.contracts import RunError, UserError
-from oltr.data.cache_file import checksums, writable
+from oltr.data.cache_file import checksums, reason, writable
 from oltr.data.split import ImageSet
 from oltr.hdf5 import Stream, creating
 
@@ -55,7 +55,7 @@ def build(path: Path, identity: str, images: ImageSet, *, image_size: int | None
             _fill(file, stream, images, first.shape[1:], blocks, title=path.name.split("-")[0])
             file.attrs.update({"source_checksum": identity, "format": FORMAT})
     except OSError as error:
-        raise RunError(f"cannot make the cache {path}: {error.strerror or str(error).splitlines()[0]}") from error
+        raise RunError(f"cannot make the cache {path}: {reason(error)}") from error
 
 
 def _fill(

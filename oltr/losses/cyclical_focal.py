@@ -123,7 +123,7 @@ class _Terms(NamedTuple):
 class _CyclicalFocal(torch.autograd.Function):
     """The loss of log-probabilities [B, C]; its slope, in closed form, is all it keeps. Index targets are never spread.
 
-    What stands before them is log_softmax, whose own backward pass is one pass.
+    What stands before them is log_softmax, which keeps its output, and whose own backward pass is one pass.
     """
 
     @staticmethod
@@ -145,8 +145,9 @@ class _CyclicalFocal(torch.autograd.Function):
         return -(loss + (share * gain).sum(dim=1))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        if torch.is_grad_enabled():  # create_graph: once_differentiable would let a second derivative through, wrong
+            raise RuntimeError("the cyclical focal loss has no second derivative")
         (slope,) = ctx.saved_tensors
         return slope * -grad[:, None], None, None
 

@@ -12,7 +12,7 @@ from oltr.contracts import UserError
 
 GREY = (0.2989, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""
-LEAST = 1e-6
+LEAST = 1e-12
 """Stands for a factor of 0, which could not be undone."""
 Scale = Tensor | float
 

@@ -5,6 +5,7 @@ import pickle
 from collections import namedtuple
 from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -144,6 +145,38 @@ def test_damage_met_while_reading_is_an_error_never_a_wrong_image(tmp_path):
     path.write_bytes(whole[: whole.index(make().train.read([72])[0].permute(1, 2, 0).numpy().tobytes()) + 20])
     with pytest.raises(RunError, match=r"train-.* is damaged \(it ends too early\); delete it"):
         copy.read([71, 72, 73])
+
+
+@pytest.mark.parametrize("wrong", ["identity", "labels", "ids", "checksums", "images"])
+def test_a_file_that_is_not_its_sources_is_made_again(tmp_path, wrong, caplog):
+    cached(make(), folder=tmp_path)
+    path = train_file(tmp_path)
+    with h5py.File(path, "r+") as file:
+        if wrong == "identity":
+            file.attrs["source_checksum"] = "another"
+        elif wrong in ("labels", "ids"):
+            file[wrong][3] = file[wrong][4]
+        else:
+            values = file[wrong][:-1]
+            del file[wrong]
+            file[wrong] = values
+    with caplog.at_level(logging.WARNING):
+        copy = cached(make(), folder=tmp_path, memory=0)
+    assert f"{path} " in caplog.text
+    assert "making it again" in caplog.text
+    assert same(copy.train, make().train, range(150))
+
+
+def test_a_file_that_is_gone_is_said(tmp_path):
+    copy = cached(make(), folder=tmp_path, memory=0)
+    train_file(tmp_path).unlink()
+    with pytest.raises(RunError, match=r"the cache .*train-.*h5 is gone; run again, and it is made again"):
+        copy.train.read([5])
+
+
+def test_a_source_that_fails_without_a_word_is_one_line(tmp_path):
+    with pytest.raises(RunError, match=r"cannot make the cache .*: .*\w"):
+        cached(make(fail_at=130, error=OSError()), folder=tmp_path)
 
 
 def test_workers_make_the_same_bytes(tmp_path, monkeypatch):

@@ -159,6 +159,7 @@ def test_overlap_of_training_and_test_list_is_said(tmp_path: Path, caplog: pytes
         (tmp_path / f"my_{split}.txt").write_text("a.png 0\n")
     ImageList(root=tmp_path, list_name="my").splits()
     assert "1 of its images are training images as well" in caplog.text
+    assert "my_train.txt" not in caplog.text
     assert "my_test.txt" in caplog.text
 
 

@@ -168,8 +168,12 @@ def test_a_list_is_read_in_blocks_as_in_one(
         path.write_text("\n".join([*lines[:place], wrong, *lines[place + 1 :]]))
         with pytest.raises(UserError, match=rf"long.txt:{place + 1}: "):
             read_list(path)
-    monkeypatch.setattr(list_file, "hash", lambda name: 0, raising=False)
     path.write_text("\n".join(lines))
+    monkeypatch.setattr("oltr.data.image_files._SHORT", 100)
+    assert read_list(path).paths._ends.dtype == np.int64
+    monkeypatch.undo()
+    assert listed.paths._ends.dtype == np.uint32
+    monkeypatch.setattr(list_file, "hash", lambda name: 0, raising=False)
     assert list(read_list(path).paths) == names, "names of one hash are not one name"
 
 

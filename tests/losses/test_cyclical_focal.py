@@ -104,6 +104,26 @@ def test_the_shell_matches_the_published_code_in_timm_numbering(case: str) -> No
             assert_close(found, GOLDEN[f"{case}/loss_mean"][row], rtol=1e-9, atol=1e-12)
 
 
+def test_gradients_of_soft_targets_whatever_their_sum() -> None:
+    logits = LOGITS.clone().requires_grad_()
+    shares = torch.linspace(0.1, 0.9, logits.numel(), dtype=logits.dtype).view_as(logits)
+
+    def each(target: Tensor) -> Tensor:
+        return cyclical_focal_loss(logits, target.expand(len(logits)), eta=0.4)
+
+    expected = sum(shares[:, k] * each(torch.tensor([k])) for k in range(logits.shape[1]))
+    found = cyclical_focal_loss(logits, shares, eta=0.4)
+    assert_close(found, expected, rtol=1e-9, atol=1e-12)
+    gradients = [torch.autograd.grad(loss.sum(), logits)[0] for loss in (found, expected)]
+    assert_close(*gradients, rtol=1e-9, atol=1e-12)
+
+
+def test_a_second_derivative_is_refused() -> None:
+    logits = LOGITS.clone().requires_grad_()
+    with pytest.raises(RuntimeError, match="no second derivative"):
+        torch.autograd.grad(cyclical_focal_loss(logits, TARGETS, eta=0.5).mean(), logits, create_graph=True)
+
+
 def extreme_options(case: str) -> dict[str, float]:
     kind, *numbers = case.split("_")
     pos, neg, *rest = (float(number.strip("efat")) for number in numbers)

@@ -42,6 +42,12 @@ def test_sums_keep_more_digits_than_the_features():
     assert half.dtype == torch.float32
 
 
+def test_an_empty_batch_adds_nothing():
+    empty = torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
+    batch = torch.tensor([[4.0]]), torch.tensor([1])
+    assert class_means([empty, batch, empty], 2).tolist() == [[0.0], [4.0]]
+
+
 def test_batches_are_drawn_without_gradients():
     layer = torch.nn.Linear(2, 2)
     drawn = []
@@ -57,5 +63,7 @@ def test_batches_are_drawn_without_gradients():
 def test_mistakes_are_named():
     with pytest.raises(UserError, match="not one batch"):
         class_means([], 3)
+    with pytest.raises(UserError, match="labels 0 to 3, but 3 classes"):
+        class_means([(torch.zeros(2, 1), torch.tensor([0, 3]))], 3)
     with pytest.raises(UserError, match="labels -1 to 2, but 3 classes"):
         class_means([(torch.zeros(2, 1), torch.tensor([-1, 2]))], 3)

@@ -40,6 +40,17 @@ def test_each_step_is_torchvisions(step):
     torch.testing.assert_close(found, torch.stack(expected), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("order", list(itertools.product(range(3), repeat=3)), ids=str)
+def test_steps_in_any_order_and_again_are_torchvisions(order):
+    steps = [list(STEPS)[which] for which in order]
+    for factors in ((0.3, 1.8, 0.6), (1.7, 0.2, 1.9), (LEAST, 4.0, 3.0)):
+        for place in range(3):
+            one = images()[place]
+            for step, factor in zip(steps, factors, strict=True):
+                one = STEPS[step](one, factor)
+            torch.testing.assert_close(adjusted(steps, stored()[place], factors), one, rtol=0, atol=3e-6)
+
+
 @pytest.mark.parametrize("steps", [*itertools.permutations(STEPS), *([step] for step in STEPS)])
 def test_an_image_by_itself_is_as_in_a_batch(steps):
     """As on a CPU, and as on a GPU; a factor of at most 1 spares the single image a pass, and must not be missed."""
@@ -89,6 +100,14 @@ def test_factors_are_spread_evenly_and_never_below_zero():
     )
     assert strong.min() == pytest.approx(0, abs=1e-6)
     assert (strong < 1e-6).sum() > 300  # a third of the factors were below 0, of three channels each
+
+
+def test_factors_far_from_one_stay_within_the_image():
+    strong = ColourJitter(brightness=3, contrast=3, saturation=3)
+    for seed in range(30):
+        jittered = strong(stored(), torch.Generator().manual_seed(seed))
+        assert jittered.min() >= -1e-5
+        assert jittered.max() <= 1 + 1e-5
 
 
 def test_strength_zero_changes_nothing():
