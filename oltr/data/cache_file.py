@@ -22,7 +22,7 @@ def checksums(images: NDArray[np.uint8]) -> NDArray[np.uint32]:
 
 def reason(error: Exception) -> str:
     """An error in one line."""
-    told = getattr(error, "strerror", None) or str(error).strip() or type(error).__name__
+    told = getattr(error, "strerror", None) or " ".join(map(str, error.args)).strip() or type(error).__name__
     return str(told).splitlines()[0]
 
 

@@ -147,7 +147,7 @@ class _CyclicalFocal(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         if torch.is_grad_enabled():  # create_graph: once_differentiable would let a second derivative through, wrong
-            raise RuntimeError("the cyclical focal loss has no second derivative")
+            raise RuntimeError("the cyclical focal loss gives no second derivative")
         (slope,) = ctx.saved_tensors
         return slope * -grad[:, None], None, None
 

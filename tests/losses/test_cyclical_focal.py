@@ -120,7 +120,7 @@ def test_gradients_of_soft_targets_whatever_their_sum() -> None:
 
 def test_a_second_derivative_is_refused() -> None:
     logits = LOGITS.clone().requires_grad_()
-    with pytest.raises(RuntimeError, match="no second derivative"):
+    with pytest.raises(RuntimeError, match="gives no second derivative"):
         torch.autograd.grad(cyclical_focal_loss(logits, TARGETS, eta=0.5).mean(), logits, create_graph=True)
 
 
