@@ -18,6 +18,9 @@ ROW_SECONDS = 60.0
 SAMPLE_SECONDS = 0.1
 """What is shorter is called as often as this takes, and the time divided."""
 
+WARM_SECONDS = 1.0
+"""What is shorter is called once before each turn, unmeasured: the others have had the caches."""
+
 Clock = Callable[[], float]
 Sampler = Callable[[int], float]
 """Seconds a call, over so many calls."""
@@ -51,17 +54,22 @@ def measure(
 def turns(samplers: Mapping[str, Sampler], *, rounds: int, sample_seconds: float) -> dict[str, list[float]]:
     """What each sampler says, one value a round; in each round all run, each time another one first."""
     calls: dict[str, int] = {}
+    cold: set[str] = set()
     seconds = 0.0
     for name, sampler in samplers.items():
         once = sampler(1)
         calls[name] = max(1, round(sample_seconds / max(once, 1e-9)))
         seconds += once * calls[name]
+        if once < WARM_SECONDS:
+            cold.add(name)
     rounds = max(min(rounds, LEAST_ROUNDS), min(rounds, int(ROW_SECONDS / max(seconds, 1e-9))))
     names = list(samplers)
     times: dict[str, list[float]] = {name: [] for name in names}
     for turn in range(rounds):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
+            if name in cold:
+                samplers[name](1)
             times[name].append(samplers[name](calls[name]))
     return times
 

@@ -130,9 +130,11 @@ def head(plan: Plan) -> Work:
     centroids = numbers(1, classes, width, scale=0.05).requires_grad_()
     labels = classes_drawn(2, batch, classes)
     wanted = (features, centroids, *(parameter for _, parameter in sorted(classifier.named_parameters())))
+    pair = NetworkPair(nn.Identity(), classifier)
+    pair.compute_in(torch.bfloat16 if plan.get("half") else None, channels_last=False)
 
     def both() -> list[Tensor]:
-        loss = nn.functional.cross_entropy(classifier(features, centroids.detach()), labels)
+        loss = nn.functional.cross_entropy(pair.embed(features, centroids.detach())[1], labels)
         loss = loss + 0.01 * disc_centroids_loss(features, centroids, labels)
         return [loss.detach(), *torch.autograd.grad(loss, wanted)]
 

@@ -130,7 +130,8 @@ ROWS = (
             make="head",
             full={"classes": classes, "feature_dim": 512, "batch": 128},
             tiny={"classes": 7, "feature_dim": 6, "batch": 5},
-            to_reach={"ours": wanted},
+            ours={"ours": HALF, "ours, float32": {}},
+            to_reach={"ours": wanted, "ours, float32": wanted},
             memory=True,
             tolerance=1e-3,
         )

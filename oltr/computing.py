@@ -29,7 +29,7 @@ class Computing:
 
     @property
     def half_precision(self) -> torch.dtype | None:
-        """What autocast brings the backbone's arithmetic down to, if anything."""
+        """What autocast brings the network's arithmetic down to, if anything."""
         precision = self.wanted.precision
         if precision == "auto":
             able = self.device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)

@@ -11,6 +11,7 @@ import torch
 
 from oltr.computing import Computing
 from oltr.contracts import Outputs, UserError
+from oltr.networks.distances import nearest_distance
 from oltr.networks.dot_product import DotProduct
 from oltr.networks.meta_embedding import MetaEmbedding
 from oltr.networks.pair import Memory, NetworkPair
@@ -97,13 +98,47 @@ def test_a_backbone_that_cannot_do_with_the_layout_is_told_of() -> None:
         network(IMAGES)
 
 
-def test_autocast_reaches_the_backbone_alone() -> None:
+def test_autocast_reaches_the_backbone_and_in_training_the_classifier() -> None:
     network = pair(precision="bfloat16")
     dtypes: dict[str, torch.dtype] = {}
     network.backbone.layer1.register_forward_hook(lambda _, __, out: dtypes.update(backbone=out.dtype))  # type: ignore[union-attr]
     network.classifier.fc_selector.register_forward_hook(lambda _, __, out: dtypes.update(classifier=out.dtype))  # type: ignore[union-attr]
-    network(IMAGES)
+    network.train()(IMAGES)
+    assert dtypes == {"backbone": torch.bfloat16, "classifier": torch.bfloat16}
+    network.eval()(IMAGES)
     assert dtypes == {"backbone": torch.bfloat16, "classifier": torch.float32}
+
+
+def test_what_is_evaluated_has_all_digits_of_the_features() -> None:
+    network = pair(precision="bfloat16").eval()
+    assert network.memory is not None
+    with torch.no_grad():
+        outputs = network(IMAGES)
+        assert outputs.logits.equal(network.classifier(outputs.features, network.memory.centroids))
+        assert not network.train()(IMAGES).logits.equal(outputs.logits)
+
+
+@pytest.mark.parametrize("num_classes", [5, 365])
+def test_a_classifier_in_bfloat16_agrees_and_finds_the_same_nearest_centroids(num_classes: int) -> None:
+    """The tolerance is 4 in 256 of the largest value; the distances, whose argmin jumps, are float32's own."""
+    torch.manual_seed(0)
+    classifier = MetaEmbedding(feature_dim=64, num_classes=num_classes)
+    memory = Memory(num_classes=num_classes, feature_dim=64)
+    torch.nn.init.normal_(memory.centroids)
+    network = NetworkPair(torch.nn.Identity(), classifier, memory)
+    features = torch.randn(48, 64)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        computing(precision=precision, channels_last=False).apply(network)
+        given = features.clone().requires_grad_()
+        logits = network.train()(given).logits
+        assert logits.dtype == torch.float32
+        found.append([logits, *torch.autograd.grad(logits.logsumexp(1).sum(), (given, *classifier.parameters()))])
+    for whole, half in zip(*found, strict=True):
+        assert 0 < float((whole - half).detach().abs().max()) < 4 / 256 * float(whole.detach().abs().max())
+    distances = nearest_distance(features, memory.centroids)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert nearest_distance(features, memory.centroids).equal(distances)
 
 
 def test_the_device_decides_what_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:

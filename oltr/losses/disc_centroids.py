@@ -34,7 +34,8 @@ def disc_centroids_loss(
     attract = _PublishedAttraction.apply if gradient == "published" else _attraction
     attracted: Tensor = attract(features, centroids, target, divisor)
     pairs = max(1, len(features)) * len(centroids)
-    repelled = (margin - _distances_to_others(features, centroids, target) / pairs).clamp_min(0)
+    distances: Tensor = _DistancesToOthers.apply(features, centroids, target)
+    repelled = (margin - distances / pairs).clamp_min(0)
     return attracted + repel_weight * repelled
 
 
@@ -94,16 +95,31 @@ class _PublishedAttraction(torch.autograd.Function):
         return grad * away / ctx.divisor, pulled, None, None
 
 
-def _distances_to_others(features: Tensor, centroids: Tensor, target: Tensor) -> Tensor:
-    """Sum of the squared distances of all features to all centroids but the own, in O((B + C) D).
+class _DistancesToOthers(torch.autograd.Function):
+    """Sum of the squared distances of all features to all centroids but the own, and its derivative, in O((B + C) D).
 
-    Distances do not change when everything is shifted; shifted to the centroids' mean, the closed form cancels little.
+    To all C centroids it is C times as far from a feature as to their mean, and as far again as they are from that:
+    nothing is subtracted that is large beside the sum, however far from zero they all lie.
     """
-    origin = centroids.detach().mean(dim=0)
-    features, centroids = features - origin, centroids - origin
-    everything = len(centroids) * features.square().sum() + len(features) * centroids.square().sum()
-    crossed = (features.sum(dim=0) * centroids.sum(dim=0)).sum()
-    return everything - 2 * crossed - (features - centroids.index_select(0, target)).square().sum()
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, centroids: Tensor, target: Tensor) -> Tensor:
+        ctx.save_for_backward(features, centroids, target)
+        middle = centroids.mean(dim=0)
+        to_middle = torch.linalg.vector_norm(features - middle, dim=1).square().sum()
+        around_it = torch.linalg.vector_norm(centroids - middle, dim=1).square().sum()
+        own = (features - centroids.index_select(0, target)).square().sum()
+        total: Tensor = len(centroids) * to_middle + len(features) * around_it - own
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        features, centroids, target = ctx.saved_tensors
+        own = features - centroids.index_select(0, target)  # [B, D]
+        to_features = (features - centroids.mean(dim=0)).mul_(len(centroids)).sub_(own)
+        to_centroids = (centroids - features.mean(dim=0)).mul_(len(features)).index_add_(0, target, own)
+        return to_features.mul_(2 * grad), to_centroids.mul_(2 * grad), None
 
 
 def _check(features: Tensor, centroids: Tensor, target: Tensor, gradient: str) -> None:

@@ -25,7 +25,10 @@ class CosNorm(nn.Module):
         nn.init.uniform_(self.weight, -(feature_dim**-0.5), feature_dim**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
-        return F.linear(self.penultimate(features), F.normalize(self.weight, dim=1))
+        # Logits are divided in place of weights: there are fewer of them, and their gradients are none of a quotient's.
+        lengths = torch.linalg.vector_norm(self.weight, dim=1).clamp(min=1e-12)  # [C]
+        logits: Tensor = F.linear(self.penultimate(features), self.weight) / lengths
+        return logits
 
     def penultimate(self, features: Tensor, centroids: Tensor | None = None) -> Tensor:
         """The features at their squashed length, times the scale, [B, D]: logits are linear in them."""

@@ -27,4 +27,4 @@ def nearest_centroid(features: Tensor, centroids: Tensor) -> Tensor:
         centre = centroids.mean(dim=0)
         queries = features - centre
         keys = (centroids - centre).to(queries.dtype)
-        return torch.addmm(keys.square().sum(dim=1), queries, keys.T, alpha=-2).argmin(dim=1)
+        return torch.addmm(torch.linalg.vector_norm(keys, dim=1).square(), queries, keys.T, alpha=-2).argmin(dim=1)

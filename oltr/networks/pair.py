@@ -61,11 +61,12 @@ class NetworkPair(nn.Module):
 
         ``centroids`` are the memory's, where they come from elsewhere.
         """
-        features = self.lowered(self.backbone, images)
-        features = features.float() if features.dtype == self.autocast_to else features
+        features = self._raised(self.lowered(self.backbone, images))
         if centroids is None and self.memory is not None:
             centroids = self.memory.centroids.detach()
-        return features, self.classifier(features, centroids)
+        # In half precision it trains; what is evaluated has all its digits, as open-set scores lie close together.
+        with self._autocast(features.device, lower=self.classifier.training):
+            return features, self._raised(self.classifier(features, centroids))
 
     def lowered(self, work: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
         """What ``work``, the backbone or a part of it, makes of images in the precision and layout chosen for it."""
@@ -82,15 +83,24 @@ class NetworkPair(nn.Module):
             raise
 
     def _worked(self, work: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-        lower = self.autocast_to is not None
-        with torch.autocast(images.device.type, dtype=self.autocast_to or torch.bfloat16, enabled=lower):
+        with self._autocast(images.device):
             if not self.in_graphs:
                 return work(images)
             torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
             return work(images).clone()  # the next step writes over what lies in the memory of the graphs
 
+    def _autocast(self, device: torch.device, *, lower: bool = True) -> torch.autocast:
+        lower = lower and self.autocast_to is not None
+        return torch.autocast(device.type, dtype=self.autocast_to or torch.bfloat16, enabled=lower)
+
+    def _raised(self, values: Tensor) -> Tensor:
+        return values.float() if values.dtype == self.autocast_to else values
+
     def compute_in(self, autocast_to: torch.dtype | None, *, channels_last: bool) -> None:
-        """Choose the backbone's arithmetic: a half precision by autocast, or none; and the layout of its maps."""
+        """Choose the arithmetic: a half precision by autocast, or none; and the layout of the backbone's maps.
+
+        A classifier has it in training alone.
+        """
         self.autocast_to, self.channels_last = autocast_to, channels_last
         if channels_last:
             self.backbone.to(memory_format=torch.channels_last)
