@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 from torchvision.transforms import Normalize as NormaliseEach
 from torchvision.transforms import functional as of_pillow
@@ -84,6 +85,32 @@ def jpeg(folder: Path, *, images: int, height: int, width: int, size: int) -> Ca
     return _augmented(files, [folder / name for name in names], size)
 
 
+def large_jpeg(folder: Path, *, images: int, height: int, width: int, size: int) -> Case:
+    """Large JPEG files as a cache takes them; the twin lets the decoder scale them down as far as ``size`` allows.
+
+    Scaling is averaging over the decoder's blocks, so patches of colour are compared, not pixels.
+    """
+    names = [f"{index}.jpg" for index in range(images)]
+    for index, name in enumerate(names):
+        photograph(index, width).resize((width, height)).save(folder / name, quality=90)
+    files = ImageFiles(folder=folder, ids=Paths([name.encode() for name in names]), labels=np.zeros(images, np.int64))
+
+    def scaled(name: str) -> Tensor:
+        with Image.open(folder / name) as picture:
+            picture.draft("RGB", (size, size))
+            return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
+
+    def shrunk(read: Sequence[Tensor]) -> list[Tensor]:
+        return [images_of.resize(image, [size], antialias=True) for image in read]
+
+    return Case(
+        ours=lambda: shrunk(files.read(range(images))),
+        twin=lambda: shrunk([scaled(name) for name in names]),
+        facts=lambda found: [adaptive_avg_pool2d(image / 255, 4).numpy() for image in found],
+        tolerance=0.05,
+    )
+
+
 def augmented_cache(folder: Path, *, images: int, size: int) -> Case:
     """The same from the cache file; the twin decodes what it was made from."""
     names = [f"{index}.jpg" for index in range(images)]
@@ -154,6 +181,15 @@ ROWS = (
             per="images",
         )
         for height, width in ((375, 500), (256, 256))
+    ),
+    Row(
+        name="jpeg_1600",
+        what="{images} JPEGs of {width} x {height}: decoded, the shorter side brought to {size}",
+        twin="decoded at a smaller scale (Pillow's draft mode), which torchvision's decoder does not offer",
+        make=large_jpeg,
+        full={"images": 16, "height": 1200, "width": 1600, "size": 256},
+        tiny={"images": 2, "height": 180, "width": 240, "size": 40},
+        per="images",
     ),
     Row(
         name="cache_augmented",

@@ -59,9 +59,9 @@ def turns(samplers: Mapping[str, Sampler], *, rounds: int, sample_seconds: float
     for name, sampler in samplers.items():
         once = sampler(1)
         calls[name] = max(1, round(sample_seconds / max(once, 1e-9)))
-        seconds += once * calls[name]
         if once < WARM_SECONDS:
             cold.add(name)
+        seconds += once * (calls[name] + (name in cold))
     rounds = max(min(rounds, LEAST_ROUNDS), min(rounds, int(ROW_SECONDS / max(seconds, 1e-9))))
     names = list(samplers)
     times: dict[str, list[float]] = {name: [] for name in names}

@@ -125,7 +125,7 @@ def _compare(row: ReferenceRow, processes: Mapping[str, Ask]) -> None:
     facts = {name: ask("facts") for name, ask in processes.items()}
     for name, found in facts.items():
         for place, (own, theirs) in enumerate(zip(found or [], facts[ORIGINAL] or [], strict=True)):
-            if (found_difference := differs(float(own), float(theirs), row.tolerance)) is not None:
+            if (found_difference := differs(float(own), float(theirs), row.tolerance_of(name))) is not None:
                 raise DisagreementError(f"{row.name}: {name} and the original differ [{place}]{found_difference}")
 
 

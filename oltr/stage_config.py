@@ -72,10 +72,10 @@ GRAPH_MODES = ("reduce-overhead", "max-autotune")
 class ComputeConfig:
     """How the arithmetic is done: what a result owes to it is rounding, and where said so, batch statistics.
 
-    ``precision`` is that of the backbone: "auto" is bfloat16 on a GPU made for it, float32 elsewhere. Maps lie
-    ``channels_last`` in memory. ``compile`` the backbone as torch does by default, or in one of torch's modes by name.
-    A batch is worked on in ``accumulate`` parts. ``sync_batchnorm`` takes batch statistics over all processes of a run
-    under torchrun.
+    ``precision`` is that of the backbone, and of the classifier in training: "auto" is bfloat16 on a GPU made for it,
+    float32 elsewhere. Maps lie ``channels_last`` in memory. ``compile`` the backbone as torch does by default, or in
+    one of torch's modes by name. A batch is worked on in ``accumulate`` parts. ``sync_batchnorm`` takes batch
+    statistics over all processes of a run under torchrun.
     """
 
     precision: str = "float32"

@@ -11,6 +11,7 @@ import torch
 
 from oltr.computing import Computing
 from oltr.contracts import Outputs, UserError
+from oltr.division import Division
 from oltr.networks.distances import nearest_distance
 from oltr.networks.dot_product import DotProduct
 from oltr.networks.meta_embedding import MetaEmbedding
@@ -107,6 +108,29 @@ def test_autocast_reaches_the_backbone_and_in_training_the_classifier() -> None:
     assert dtypes == {"backbone": torch.bfloat16, "classifier": torch.bfloat16}
     network.eval()(IMAGES)
     assert dtypes == {"backbone": torch.bfloat16, "classifier": torch.float32}
+
+
+def test_what_leaves_the_pair_is_float32_and_a_classifier_may_need_it_within() -> None:
+    class Whole(DotProduct):
+        needs_float32 = True
+
+    seen: list[torch.dtype] = []
+    for kind, within in ((DotProduct, torch.bfloat16), (Whole, torch.float32)):
+        network = NetworkPair(torch.nn.Identity(), kind(feature_dim=4, num_classes=2))
+        computing(precision="bfloat16", channels_last=False).apply(network)
+        network.classifier.fc.register_forward_hook(lambda _, __, out: seen.append(out.dtype))  # type: ignore[union-attr]
+        outputs = network.train()(torch.randn(3, 4))
+        assert seen.pop() == within
+        assert outputs.features.dtype == outputs.logits.dtype == torch.float32
+
+
+def test_behind_a_cut_too_evaluation_is_in_float32() -> None:
+    network = pair(precision="bfloat16").eval()
+    division = Division(network, ())
+    values = torch.randn(3, 64)
+    assert network.memory is not None
+    with torch.no_grad():
+        assert division.rest(values).logits.equal(network.classifier(values, network.memory.centroids))
 
 
 def test_what_is_evaluated_has_all_digits_of_the_features() -> None:

@@ -670,9 +670,21 @@ class Disowning(Head):
         self.fc.bias.data = state["fc.bias"]
 
 
+class Filling(Head):
+    def forward(self, features: Tensor, centroids: Tensor | None = None) -> Tensor:
+        logits = features.new_zeros(len(features), self.fc.out_features)
+        logits[torch.arange(len(features))] = super().forward(features)  # of another type under autocast
+        return logits
+
+
+class FillingInFloat32(Filling):
+    needs_float32 = True
+
+
 @pytest.mark.parametrize(
     ("part", "message"),
     [
+        (Filling, "training in bfloat16 (or say needs_float32 = True): RuntimeError: "),
         (Normalising, "features that are 0, 1 classes: its logits are not finite"),
         (NormalisingByRoot, "features that are 0, 1 classes: its gradient is not finite"),
         (Reachable, "features that are centroids, 1 classes: its "),
@@ -688,6 +700,7 @@ def test_a_broken_classifier_is_caught(part: Any, message: str) -> None:
 
 def test_a_good_classifier_passes() -> None:
     testing.check_classifier(Head)
+    testing.check_classifier(FillingInFloat32)
 
 
 # Samplers.

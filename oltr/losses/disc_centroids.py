@@ -34,7 +34,8 @@ def disc_centroids_loss(
     attract = _PublishedAttraction.apply if gradient == "published" else _attraction
     attracted: Tensor = attract(features, centroids, target, divisor)
     pairs = max(1, len(features)) * len(centroids)
-    distances: Tensor = _DistancesToOthers.apply(features, centroids, target)
+    origin = centroids.detach().mean(dim=0)  # distances do not change, and no digits are lost to a common offset
+    distances: Tensor = _DistancesToOthers.apply(features - origin, centroids - origin, target)
     repelled = (margin - distances / pairs).clamp_min(0)
     return attracted + repel_weight * repelled
 
@@ -86,8 +87,8 @@ class _PublishedAttraction(torch.autograd.Function):
         return away.square().sum() / (2 * divisor)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        _refuse_second_derivative()
         away, target = ctx.saved_tensors
         counts = away.new_ones(ctx.num_classes).index_add_(0, target, away.new_ones(len(target)))  # 1 + n
         pull = away / (counts[target, None] * ctx.divisor)
@@ -98,28 +99,32 @@ class _PublishedAttraction(torch.autograd.Function):
 class _DistancesToOthers(torch.autograd.Function):
     """Sum of the squared distances of all features to all centroids but the own, and its derivative, in O((B + C) D).
 
-    To all C centroids it is C times as far from a feature as to their mean, and as far again as they are from that:
-    nothing is subtracted that is large beside the sum, however far from zero they all lie.
+    To all C centroids it is C times as far from a feature as to their mean, and as far again as they are from that.
     """
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, centroids: Tensor, target: Tensor) -> Tensor:
-        ctx.save_for_backward(features, centroids, target)
         middle = centroids.mean(dim=0)
-        to_middle = torch.linalg.vector_norm(features - middle, dim=1).square().sum()
-        around_it = torch.linalg.vector_norm(centroids - middle, dim=1).square().sum()
-        own = (features - centroids.index_select(0, target)).square().sum()
-        total: Tensor = len(centroids) * to_middle + len(features) * around_it - own
+        own = features - centroids.index_select(0, target)  # [B, D]
+        ctx.save_for_backward(features, centroids, target, middle, own)
+        to_middle, around_it = (
+            torch.linalg.vector_norm(values - middle, dim=1).square().sum() for values in (features, centroids)
+        )
+        total: Tensor = len(centroids) * to_middle + len(features) * around_it - own.square().sum()
         return total
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        features, centroids, target = ctx.saved_tensors
-        own = features - centroids.index_select(0, target)  # [B, D]
-        to_features = (features - centroids.mean(dim=0)).mul_(len(centroids)).sub_(own)
-        to_centroids = (centroids - features.mean(dim=0)).mul_(len(features)).index_add_(0, target, own)
-        return to_features.mul_(2 * grad), to_centroids.mul_(2 * grad), None
+        _refuse_second_derivative()
+        features, centroids, target, middle, own = ctx.saved_tensors
+        of_features = (features - middle).mul_(len(centroids)).sub_(own)
+        of_centroids = (centroids * len(features)).sub_(features.sum(dim=0)).index_add_(0, target, own)
+        return of_features.mul_(2 * grad), of_centroids.mul_(2 * grad), None
+
+
+def _refuse_second_derivative() -> None:
+    if torch.is_grad_enabled():  # create_graph: once_differentiable would let a second derivative through, wrong
+        raise RuntimeError("the discriminative centroid loss gives no second derivative")
 
 
 def _check(features: Tensor, centroids: Tensor, target: Tensor, gradient: str) -> None:

@@ -25,6 +25,8 @@ def class_means(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> T
         if sums is None:
             sums = features.new_zeros(num_classes, features.shape[1], dtype=torch.float64)
             dtype = torch.promote_types(features.dtype, torch.float32)
+        if not len(labels):
+            continue
         counts += _counted(labels, num_classes)
         sums.index_add_(0, labels.to(sums.device), features.double())
     if sums is None:
@@ -36,6 +38,6 @@ def class_means(batches: Iterable[tuple[Tensor, Tensor]], num_classes: int) -> T
 def _counted(labels: Tensor, num_classes: int) -> NDArray[np.int64]:
     """How often each class is among the labels [B], which are looked at before a device meets one that is none."""
     here = labels.cpu().numpy()
-    if len(here) and not 0 <= here.min() <= here.max() < num_classes:
+    if not 0 <= here.min() <= here.max() < num_classes:
         raise UserError(f"class means: labels {here.min()} to {here.max()}, but {num_classes} classes")
     return np.bincount(here, minlength=num_classes)

@@ -65,7 +65,8 @@ class NetworkPair(nn.Module):
         if centroids is None and self.memory is not None:
             centroids = self.memory.centroids.detach()
         # In half precision it trains; what is evaluated has all its digits, as open-set scores lie close together.
-        with self._autocast(features.device, lower=self.classifier.training):
+        lower = self.classifier.training and not getattr(self.classifier, "needs_float32", False)
+        with self._autocast(features.device, lower=lower):
             return features, self._raised(self.classifier(features, centroids))
 
     def lowered(self, work: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -99,7 +100,7 @@ class NetworkPair(nn.Module):
     def compute_in(self, autocast_to: torch.dtype | None, *, channels_last: bool) -> None:
         """Choose the arithmetic: a half precision by autocast, or none; and the layout of the backbone's maps.
 
-        A classifier has it in training alone.
+        A classifier has it in training alone, and not where it says ``needs_float32``.
         """
         self.autocast_to, self.channels_last = autocast_to, channels_last
         if channels_last:

@@ -107,6 +107,8 @@ class Backbone(_Wrapper):
 class Classifier(_Wrapper):
     """A user's own classifier: features and None in, logits [B, C] first of what comes out."""
 
+    needs_float32: ClassVar[bool] = True  # for which it was written
+
     def __init__(
         self,
         *,

@@ -59,8 +59,9 @@ def check_classifier(
 ) -> None:
     """A classifier gives each image finite logits and gradients, also where features are zero, huge or centroids.
 
-    It reads centroids only if it says ``needs_memory = True``. A state dict is all of it, and all that another of its
-    kind takes over by ``inherit``, where it has that.
+    It reads centroids only if it says ``needs_memory = True``, and trains in bfloat16 too unless it says
+    ``needs_float32 = True``. A state dict is all of it, and all that another of its kind takes over by ``inherit``,
+    where it has that.
     """
     subject = Subject(CLASSIFIERS, part, options)
     for classes in (1, num_classes):
@@ -70,6 +71,8 @@ def check_classifier(
             for memory in [centroids] if needs_memory else [None, centroids]:
                 _check_logits(subject, classifier, features, memory, classes, case)
         case, features, centroids = next(_features(classes, feature_dim))
+        if not getattr(classifier, "needs_float32", False):
+            _check_autocast(subject, classifier, features, centroids)
         _check_state(subject, classifier, twin, features, centroids)
         if hasattr(twin, "inherit"):
             _, twin = _twins(subject, feature_dim=feature_dim, num_classes=classes)
@@ -120,6 +123,18 @@ def _check_training(subject: Subject, network: nn.Module, *inputs: Tensor) -> No
             subject.demand(parameter.grad is not None, f"no gradient reaches {name}")
             subject.demand_finite(parameter if parameter.grad is None else parameter.grad, f"the gradient of {name} is")
     network.zero_grad()
+
+
+def _check_autocast(subject: Subject, classifier: nn.Module, features: Tensor, centroids: Tensor) -> None:
+    """As a run with ``compute.precision: bfloat16`` trains it."""
+    case = "training in bfloat16 (or say needs_float32 = True)"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = subject.call(case, classifier.train(), features.clone().requires_grad_(), centroids)
+    subject.demand_finite(logits.float(), f"{case}: its logits are")
+    logits.float().square().mean().backward()
+    for gradient in (parameter.grad for parameter in classifier.parameters()):
+        subject.demand_finite(torch.zeros(1) if gradient is None else gradient, f"{case}: its gradient is")
+    classifier.zero_grad()
 
 
 def _check_state(subject: Subject, network: nn.Module, twin: nn.Module, *inputs: Tensor) -> None:

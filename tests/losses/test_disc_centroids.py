@@ -20,6 +20,7 @@ GOLDEN = {
     for name, array in np.load(Path(__file__).parent.parent / "golden" / "oltr_modules_losses.npz").items()
 }
 CASES = ("near", "far", "boundary")
+KINDS = (torch.float32, torch.float64)
 F64, F32 = {"rtol": 1e-9, "atol": 1e-12}, {"rtol": 1e-4, "atol": 1e-5}
 
 
@@ -129,14 +130,34 @@ def test_value_is_that_of_the_double_loop(batch: int, classes: int, width: int, 
     assert_close(found, written_out(features, centroids, target, margin, 0.5), rtol=1e-10, atol=1e-11)
 
 
-def test_a_common_offset_costs_no_precision() -> None:
-    """Float32 features around 100, as after a ReLU without normalisation, lose nothing in the closed form."""
+@pytest.mark.parametrize("offset", [100, 10_000])
+def test_a_common_offset_costs_no_precision(offset: int) -> None:
+    """Float32 features far from 0, as after a ReLU without normalisation, lose nothing in the closed form."""
     generator = torch.Generator().manual_seed(0)
-    features, centroids = (torch.randn(n, 64, generator=generator) / 8 + 100 for n in (32, 50))
+    features, centroids = (torch.randn(n, 64, generator=generator) / 8 + offset for n in (32, 50))
     target = torch.randint(0, 50, (32,), generator=generator)
-    found = disc_centroids_loss(features, centroids, target, margin=10, repel_weight=1)
-    wanted = disc_centroids_loss(features.double(), centroids.double(), target, margin=10, repel_weight=1)
-    assert_close(found.double(), wanted, rtol=1e-5, atol=0)
+    found, wanted = (
+        [loss, *gradients(loss, *given)]
+        for given in ([value.to(kind).requires_grad_() for value in (features, centroids)] for kind in KINDS)
+        for loss in [disc_centroids_loss(*given, target, margin=1e3, repel_weight=1)]
+    )
+    for single, double in zip(found, wanted, strict=True):
+        assert_close(single.double(), double, rtol=1e-5, atol=1e-5 * float(double.detach().abs().max()))
+
+
+def test_an_empty_batch_has_the_margin_and_no_gradient() -> None:
+    features, centroids = torch.zeros(0, 2, requires_grad=True), torch.randn(4, 2, requires_grad=True)
+    loss = disc_centroids_loss(features, centroids, torch.zeros(0, dtype=torch.long), margin=3, repel_weight=0.5)
+    assert loss.item() == 1.5
+    assert gradients(loss, centroids)[0].eq(0).all()
+
+
+@pytest.mark.parametrize(("gradient", "repel_weight"), [("published", 0.0), ("autograd", 1.0)])
+def test_a_second_derivative_is_refused(gradient: str, repel_weight: float) -> None:
+    features, centroids, target = inputs("near")
+    options = {"gradient": gradient, "repel_weight": repel_weight, "margin": 1e3}
+    with pytest.raises(RuntimeError, match="gives no second derivative"):
+        torch.autograd.grad(disc_centroids_loss(features, centroids, target, **options), features, create_graph=True)
 
 
 def test_the_shell_schedules_its_scalars() -> None:

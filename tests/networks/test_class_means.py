@@ -43,7 +43,7 @@ def test_sums_keep_more_digits_than_the_features():
 
 
 def test_an_empty_batch_adds_nothing():
-    empty = torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
+    empty = torch.zeros(0, 1), torch.zeros(0)
     batch = torch.tensor([[4.0]]), torch.tensor([1])
     assert class_means([empty, batch, empty], 2).tolist() == [[0.0], [4.0]]
 

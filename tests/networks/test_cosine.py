@@ -77,3 +77,25 @@ def test_a_linear_predecessor_is_refused():
         UserError, match=r"cosine takes over weights named weight; the stage before has fc.weight, fc.bias"
     ):
         Cosine(feature_dim=5, num_classes=3).inherit(DotProduct(feature_dim=5, num_classes=3).state_dict())
+
+
+def test_weights_of_any_length_count_by_their_direction():
+    """One of zero length has logits 0; the others are as if they were of length 1, with gradients to match."""
+    built, features = (
+        Cosine(feature_dim=3, num_classes=4),
+        torch.randn(5, 3, generator=torch.Generator().manual_seed(0)),
+    )
+    with torch.no_grad():
+        built.weight.mul_(torch.tensor([[0.0], [1e-8], [1.0], [1e8]]))
+    logits = built(features)
+    weight = built.weight.detach().double().requires_grad_()
+    unit = torch.nn.functional.normalize(weight, dim=1)
+    wanted = built.penultimate(features).double() @ unit.T
+    torch.testing.assert_close(logits.double(), wanted, rtol=1e-5, atol=1e-5)
+    assert logits[:, 0].eq(0).all()
+    (found,) = torch.autograd.grad(logits.square().sum(), built.weight)
+    (gradient,) = torch.autograd.grad(wanted.square().sum(), weight)
+    for row in (1, 2, 3):
+        torch.testing.assert_close(
+            found[row].double(), gradient[row], rtol=1e-4, atol=1e-4 * float(gradient[row].abs().max())
+        )
