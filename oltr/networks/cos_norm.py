@@ -25,7 +25,7 @@ class CosNorm(nn.Module):
         nn.init.uniform_(self.weight, -(feature_dim**-0.5), feature_dim**-0.5)
 
     def forward(self, features: Tensor) -> Tensor:
-        # Logits are divided in place of weights: there are fewer of them, and their gradients are none of a quotient's.
+        # Logits are divided in place of weights, of which there are more: fewer passes over [C, D], there and back.
         lengths = torch.linalg.vector_norm(self.weight, dim=1).clamp(min=1e-12)  # [C]
         logits: Tensor = F.linear(self.penultimate(features), self.weight) / lengths
         return logits

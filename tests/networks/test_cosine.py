@@ -81,10 +81,8 @@ def test_a_linear_predecessor_is_refused():
 
 def test_weights_of_any_length_count_by_their_direction():
     """One of zero length has logits 0; the others are as if they were of length 1, with gradients to match."""
-    built, features = (
-        Cosine(feature_dim=3, num_classes=4),
-        torch.randn(5, 3, generator=torch.Generator().manual_seed(0)),
-    )
+    torch.manual_seed(0)
+    built, features = Cosine(feature_dim=3, num_classes=4), torch.randn(5, 3)
     with torch.no_grad():
         built.weight.mul_(torch.tensor([[0.0], [1e-8], [1.0], [1e8]]))
     logits = built(features)
