@@ -86,26 +86,21 @@ def jpeg(folder: Path, *, images: int, height: int, width: int, size: int) -> Ca
 
 
 def large_jpeg(folder: Path, *, images: int, height: int, width: int, size: int) -> Case:
-    """Large JPEG files as a cache takes them; the twin lets the decoder scale them down as far as ``size`` allows.
+    """Large JPEG files as a cache takes them with ``scaled_decode``; the twin decodes them whole.
 
-    Scaling is averaging over the decoder's blocks, so patches of colour are compared, not pixels.
+    The decoder scales by averaging over its blocks, so patches of colour are compared, not pixels.
     """
     names = [f"{index}.jpg" for index in range(images)]
     for index, name in enumerate(names):
         photograph(index, width).resize((width, height)).save(folder / name, quality=90)
     files = ImageFiles(folder=folder, ids=Paths([name.encode() for name in names]), labels=np.zeros(images, np.int64))
 
-    def scaled(name: str) -> Tensor:
-        with Image.open(folder / name) as picture:
-            picture.draft("RGB", (size, size))
-            return torch.from_numpy(np.array(picture)).permute(2, 0, 1)
-
-    def shrunk(read: Sequence[Tensor]) -> list[Tensor]:
-        return [images_of.resize(image, [size], antialias=True) for image in read]
+    def shrunk(files: ImageFiles) -> list[Tensor]:
+        return [images_of.resize(image, [size], antialias=True) for image in files.read(range(images))]
 
     return Case(
-        ours=lambda: shrunk(files.read(range(images))),
-        twin=lambda: shrunk([scaled(name) for name in names]),
+        ours=lambda: shrunk(files.at_least(size)),
+        twin=lambda: shrunk(files),
         facts=lambda found: [adaptive_avg_pool2d(image / 255, 4).numpy() for image in found],
         tolerance=0.05,
     )
@@ -184,8 +179,8 @@ ROWS = (
     ),
     Row(
         name="jpeg_1600",
-        what="{images} JPEGs of {width} x {height}: decoded, the shorter side brought to {size}",
-        twin="decoded at a smaller scale (Pillow's draft mode), which torchvision's decoder does not offer",
+        what="{images} JPEGs of {width} x {height}: decoded at a smaller scale, the shorter side brought to {size}",
+        twin="decoded whole",
         make=large_jpeg,
         full={"images": 16, "height": 1200, "width": 1600, "size": 256},
         tiny={"images": 2, "height": 180, "width": 240, "size": 40},

@@ -128,6 +128,11 @@ def _section(value: Any, place: str, make: type) -> Any:
     size = value.get("image_size")
     if size is not None and (not _is_int(size) or size < 1):
         raise ConfigError(f"{place}.image_size: a whole number from 1 on, or null, not {size!r}")
+    scaled = value.get("scaled_decode", False)
+    if not isinstance(scaled, bool):
+        raise ConfigError(f"{place}.scaled_decode: true or false, not {scaled!r}")
+    if scaled and size is None:
+        raise ConfigError(f"{place}.scaled_decode: down to which size? Set image_size too")
     return make(**value)
 
 

@@ -60,12 +60,16 @@ class Experiment:
     def splits(self) -> Splits:
         data = self._build(plugins.DATASETS, "data", self.config.data, root=self.data_root)
         splits = cast(Splits, data.splits())
-        if self.config.cache is None:
+        if (cache := self.config.cache) is None:
             return splits
-        size = self.config.cache.image_size
         workers = self.config.workers
-        workers = usable_cores() if workers is None else workers  # nothing computes meanwhile
-        return cached(splits, folder=self.cache_folder, image_size=size, workers=workers)
+        return cached(
+            splits,
+            folder=self.cache_folder,
+            image_size=cache.image_size,
+            scaled_decode=cache.scaled_decode,
+            workers=usable_cores() if workers is None else workers,  # nothing computes meanwhile
+        )
 
     def same_splits(self) -> Splits:
         """The splits, read by one process after the other; UserError where they are not the same in all of them."""

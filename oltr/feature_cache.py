@@ -7,7 +7,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +176,7 @@ class FeatureCache:
             "weights": weights_checksum(self.division.frozen_state()),
             "backbone": told(plugins.BACKBONES, config.backbone),
             "cut": self.division.cut,
-            "data": [splits.manifest["sha256"], None if config.cache is None else config.cache.image_size],
+            "data": [splits.manifest["sha256"], None if config.cache is None else asdict(config.cache)],
             "precision": [str(self.experiment.computing.half_precision), str(self._stored[1])],
             "device": self.experiment.device.type,  # whose kernels round in their own way
         }

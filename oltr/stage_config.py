@@ -46,9 +46,13 @@ class MemoryConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class CacheConfig:
-    """Decode and resize the images once; ``image_size`` null keeps the size they have."""
+    """Decode and resize the images once; ``image_size`` null keeps the size they have.
+
+    With ``scaled_decode`` the decoder scales large JPEG files down on the way, as far as ``image_size`` allows.
+    """
 
     image_size: int | None = None
+    scaled_decode: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -66,6 +66,8 @@ def test_what_is_stored_is_read_back_equal() -> None:
         ("backbone.optim=0.1", "here: backbone.optim: a mapping of the optimizer's settings"),
         ("memory.lr=0.1", "here: memory: unknown key 'lr'"),
         ("cache.image_size=0", "here: cache.image_size: a whole number from 1 on, or null"),
+        ("cache.scaled_decode=2", "here: cache.scaled_decode: true or false, not 2"),
+        ("cache.scaled_decode=true", "here: cache.scaled_decode: down to which size? Set image_size too"),
         ("clip_norm=high", "here: clip_norm: a number or a schedule"),
         ("init_from=1", "here: init_from: the name of a config beside this one, or a file of weights, not 1"),
         ("evaluation.acceptance=0.9", "here: evaluation.acceptance: threshold rules are parts now"),

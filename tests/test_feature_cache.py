@@ -170,6 +170,14 @@ def test_all_that_values_depend_on_makes_another_file_and_nothing_else(
     assert told_first["train"] != told_first["val"]
 
 
+def test_images_of_another_cache_make_other_values(request_for: Make) -> None:
+    whole, scaled = (
+        cache_of(request_for(*LINEAR[:-1], CACHED, f"cache={{image_size: 10, scaled_decode: {scaled}}}"))._identities
+        for scaled in ("false", "true")
+    )
+    assert all(whole[name] != scaled[name] for name in whole)
+
+
 def test_another_kind_of_device_has_files_of_its_own(request_for: Make) -> None:
     first = cache_of(request_for(*LINEAR, CACHED))
     identities, there = dict(first._identities), copy(first.experiment)  # with its network, which is here

@@ -455,3 +455,17 @@ def test_the_head_in_the_store_gives_the_logits(request_for: Make) -> None:
         (block,) = part.blocks(penultimate=True)
         assert torch.allclose(block.features @ store.head.weight.T + store.head.bias, block.logits, atol=1e-4)
     assert Predictions.open(second.path / "predictions.h5").part("fit") is not None
+
+
+def test_the_cache_is_made_as_the_config_says(
+    monkeypatch: pytest.MonkeyPatch, request_for: Callable[..., Request]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def recorded(splits: Any, **options: Any) -> Any:
+        asked.update(options)
+        return splits
+
+    monkeypatch.setattr("oltr.experiment.cached", recorded)
+    run_stage(request_for("stage_1", "epochs=0", "workers=0", "cache={image_size: 12, scaled_decode: true}"))
+    assert (asked["image_size"], asked["scaled_decode"], asked["workers"]) == (12, True, 0)

@@ -26,13 +26,19 @@ _log = logging.getLogger(__name__)
 
 
 def cached(
-    splits: Splits, *, folder: Path, image_size: int | None = None, workers: int = 0, memory: int = MEMORY
+    splits: Splits,
+    *,
+    folder: Path,
+    image_size: int | None = None,
+    scaled_decode: bool = False,
+    workers: int = 0,
+    memory: int = MEMORY,
 ) -> Splits:
     """The same splits read from files in ``folder``, which are made where they are missing or damaged.
 
     With ``image_size`` the shorter side is resized to it and the middle cut out; without, all images of a set have
-    one size. A file is named after its source, so that a changed source never meets an old file. A set of at most
-    ``memory`` bytes is held in memory.
+    one size; ``scaled_decode`` has image sets that can read images ``at_least`` of a size do so. A file is named after
+    its source, so that a changed source never meets an old file. A set of at most ``memory`` bytes is held in memory.
     """
     source = splits.manifest.get("sha256")
     if not source:
@@ -46,7 +52,10 @@ def cached(
         images: ImageSet | None = getattr(splits, name)
         if images is not None and len(images.labels):
             files = getattr(images, "fingerprint", str)()  # the manifest knows lists, not the files that they name
-            identity = hashlib.sha256(f"{source} {files} {name} {image_size} {FORMAT}".encode()).hexdigest()
+            told = f"{source} {files} {name} {image_size} {FORMAT}"
+            if scaled_decode and hasattr(images, "at_least"):
+                images, told = images.at_least(image_size), f"{told} scaled"
+            identity = hashlib.sha256(told.encode()).hexdigest()
             path = folder / f"{name}-{identity[:16]}.h5"
             sets[name] = _open_or_build(path, identity, images, image_size=image_size, workers=workers, memory=memory)
     return replace(splits, **sets)

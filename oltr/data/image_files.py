@@ -66,11 +66,23 @@ class Paths(Sequence[str]):
 
 
 class ImageFiles:
-    """An image set over files below ``folder``; ``list_file`` is the list, one line an image, that names them."""
+    """An image set over files below ``folder``; ``list_file`` is the list, one line an image, that names them.
 
-    def __init__(self, *, folder: Path, ids: Paths, labels: NDArray[np.int64], list_file: Path | None = None) -> None:
+    Where ``least`` says to how many pixels, large JPEG files are scaled down as they are decoded.
+    """
+
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        ids: Sequence[str],
+        labels: NDArray[np.int64],
+        list_file: Path | None = None,
+        least: int | None = None,
+    ) -> None:
         self.folder = folder
-        self.ids: Sequence[str] = ids
+        self.least = least
+        self.ids = ids
         self.labels = labels
         self.list_file = list_file
 
@@ -87,7 +99,14 @@ class ImageFiles:
     def take(self, indices: NDArray[np.int64], labels: NDArray[np.int64]) -> ImageFiles:
         """The images at ``indices``, with new labels."""
         names = Paths([os.fsencode(self.ids[int(index)]) for index in indices])
-        return ImageFiles(folder=self.folder, ids=names, labels=labels)
+        return ImageFiles(folder=self.folder, ids=names, labels=labels, least=self.least)
+
+    def at_least(self, side: int) -> ImageFiles:
+        """The same images, JPEG files at a half, a quarter or an eighth of their size where both sides stay ``side``.
+
+        The decoder then averages over blocks of pixels, and leaves out the details that it does not show.
+        """
+        return ImageFiles(folder=self.folder, ids=self.ids, labels=self.labels, list_file=self.list_file, least=side)
 
     def fingerprint(self) -> str:
         """What tells these files from others of the same names: where they lie, their sizes and times."""
@@ -101,7 +120,9 @@ class ImageFiles:
     def _read(self, index: int) -> Tensor:
         path = self.folder / self.ids[index]
         try:
-            return _decoded(path.read_bytes())
+            data = path.read_bytes()
+            scaled = None if self.least is None else _scaled(data, self.least)
+            return _decoded(data) if scaled is None else scaled
         except FileNotFoundError:
             reason = "there is no such file"
         except UnidentifiedImageError:
@@ -129,6 +150,18 @@ def _without_deprecation() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
+
+
+def _scaled(data: bytes, least: int) -> Tensor | None:
+    """A JPEG file at the smallest of the decoder's scales at which both sides are ``least``; None if that is the whole.
+
+    By Pillow, since torchvision's decoder has no scales.
+    """
+    with Image.open(io.BytesIO(data)) as picture:
+        if picture.format != "JPEG" or min(picture.size) < 2 * least:
+            return None
+        picture.draft("RGB", (least, least))
+        return torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)
 
 
 def _decoded(data: bytes) -> Tensor:

@@ -191,6 +191,26 @@ def test_workers_make_the_same_bytes(tmp_path, monkeypatch):
         assert path.read_bytes() == (tmp_path / "parallel" / path.name).read_bytes()
 
 
+def test_a_set_that_can_be_read_smaller_is_where_that_is_asked_for(tmp_path):
+    """Into a file of its own; sets that cannot are cached as they are."""
+    asked = []
+
+    class Scaling(Noise):
+        def at_least(self, side):
+            asked.append(side)
+            return Scaling(len(self.labels), sizes=((5, 5),))
+
+    splits = replace(make(), train=Scaling(150, sizes=((12, 12),)))
+    plain = cached(splits, folder=tmp_path, image_size=4)
+    assert asked == []
+    scaled = cached(splits, folder=tmp_path, image_size=4, scaled_decode=True)
+    assert asked == [4]
+    assert len(list(tmp_path.glob("train-*.h5"))) == 2
+    assert len(list(tmp_path.glob("test-*.h5"))) == 1
+    assert not same(plain.train, scaled.train, [0, 1])
+    assert np.array_equal(plain.train.labels, scaled.train.labels)
+
+
 @pytest.mark.parametrize("size", [(4, 4), (8, 6), (5, 17), (3, 3)])
 def test_the_shorter_side_is_resized_and_the_middle_kept(tmp_path, size):
     ramp = torch.arange(size[1], dtype=torch.uint8).mul(10).expand(3, *size)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn.functional import interpolate
 
 from oltr.contracts import UserError
 from oltr.data import image_files
@@ -170,3 +171,22 @@ def test_names_beyond_what_four_bytes_count_are_found_too(monkeypatch):
     long = Paths(names)
     assert list(long) == list(short) == [name.decode() for name in names]
     assert (long._ends.itemsize, short._ends.itemsize) == (8, 4)
+
+
+def test_large_jpeg_files_are_scaled_down_as_they_are_decoded(tmp_path: Path) -> None:
+    """By the largest of 2, 4 and 8 that leaves both sides long enough; what is no JPEG file, or not large, is whole."""
+    soft = Image.fromarray(np.random.default_rng(0).integers(256, size=(6, 8, 3), dtype=np.uint8))
+    large = soft.resize((200, 120), Image.Resampling.BICUBIC)
+    for name, kind in (("a.jpg", "JPEG"), ("b.png", "PNG")):
+        (tmp_path / name).write_bytes(encoded(large, kind))
+    (tmp_path / "c.jpg").write_bytes(b"\xff\xd8 cut")
+    images = ImageFiles(folder=tmp_path, ids=Paths([b"a.jpg", b"b.png", b"c.jpg"]), labels=np.zeros(3, np.int64))
+    for least, shape in ((61, (120, 200)), (60, (60, 100)), (31, (60, 100)), (30, (30, 50)), (9, (15, 25))):
+        scaled, png = images.at_least(least).read([0, 1])
+        assert scaled.shape == (3, *shape)
+        assert torch.equal(png, images.read([1])[0])
+        whole = interpolate(images.read([0])[0][None].float(), size=shape, mode="area")[0]
+        assert float((scaled - whole).abs().max()) <= 10  # of 255, over smooth colours
+    assert images.at_least(30).take(np.array([0]), np.array([2])).read([0])[0].shape == (3, 30, 50)
+    with pytest.raises(UserError, match=r"c\.jpg: it is no image"):
+        images.at_least(30).read([2])
