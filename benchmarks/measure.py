@@ -19,7 +19,7 @@ SAMPLE_SECONDS = 0.1
 """What is shorter is called as often as this takes, and the time divided."""
 
 WARM_SECONDS = 1.0
-"""What is shorter is called once before each turn, unmeasured: the others have had the caches."""
+"""What is shorter is called once before each turn, unmeasured: the first call after another's turn takes longer."""
 
 Clock = Callable[[], float]
 Sampler = Callable[[int], float]
