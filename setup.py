@@ -127,6 +127,7 @@ setup(
         "jinja2",
     ],
     extras_require={
+        "fast": ["opencv-python-headless"],
         "dev": [
             "pytest",
             "pytest-xdist",
@@ -137,6 +138,7 @@ setup(
             "types-PyYAML",
             "types-tqdm",
             "pytorch-ood>=0.4,<0.5",
+            "opencv-python-headless",
         ],
     },
     entry_points={"console_scripts": ["oltr = oltr.cli:main"], **PARTS},

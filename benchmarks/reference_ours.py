@@ -115,8 +115,10 @@ def validation(plan: Plan) -> Work:
 
 def reading(plan: Plan) -> Work:
     """Training images from JPEG files, or from the image cache made of them, to a batch, in this process."""
-    files = _image_set(plan)
-    batches = _batches(plan, files, ImageNetTrain(), plan["images"])
+    files, transform = _image_set(plan), ImageNetTrain()
+    if plan.get("compiled"):
+        transform.compile()
+    batches = _batches(plan, files, transform, plan["images"])
     order = torch.arange(plan["images"])
     return Work(lambda: list(batches.epoch(order, epoch=0, drop_last=True)))
 

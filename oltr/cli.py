@@ -61,6 +61,10 @@ def _guarded(chosen: argparse.Namespace) -> int:
             raise
         place = f"{error.filename}: " if error.filename else ""
         return _fail(f"{place}{error.strerror or error}", 1 if error.errno in (errno.ENOSPC, errno.EDQUOT) else 2)
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for a command's help
+            raise
+        return _fail(f"{str(error).split('. ')[0]}; a smaller batch_size or compute.accumulate takes less", 1)
     finally:
         log.removeHandler(handler)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from oltr.accumulation import Part
-from oltr.contracts import Loss, Outputs, Progress, UserError
+from oltr.contracts import Loss, Outputs, Progress, Transform, UserError
 from oltr.networks.pair import NetworkPair
 from oltr.parallel import Forward, distributed, forward_on, replicas
 from oltr.processes import Processes
@@ -44,13 +47,31 @@ class Computing:
         if self.wanted.compile:
             if replicas(self.device) > 1:
                 raise UserError("compute.compile: not under DataParallel; use torchrun, or one GPU by --device cuda:0")
+            self._demand_compiler("compute.compile")
             mode = self.wanted.compile if isinstance(self.wanted.compile, str) else None
             pair.backbone.compile(mode=mode)
             pair.in_graphs = mode in GRAPH_MODES
 
     def loss(self, loss: Loss) -> Loss:
         """The loss, compiled if that is wanted."""
-        return CompiledLoss(loss) if self.wanted.compile_losses else loss
+        if not self.wanted.compile_losses:
+            return loss
+        self._demand_compiler("compute.compile_losses")
+        return CompiledLoss(loss)
+
+    def compile_transform(self, transform: Transform, name: str) -> None:
+        """Have the training transform of that name compiled, if that is wanted."""
+        if self.wanted.compile_transform:
+            if not hasattr(transform, "compile"):
+                raise UserError(f"compute.compile_transform: {name!r} cannot be compiled: write false")
+            self._demand_compiler("compute.compile_transform")
+            transform.compile()
+
+    def _demand_compiler(self, key: str) -> None:
+        """Raise UserError where torch would find no compiler when the first batch is worked on."""
+        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
+        if self.device.type == "cpu" and sys.platform != "win32" and shutil.which(compiler) is None:
+            raise UserError(f"{key}: on a CPU this takes a C++ compiler, and there is no {compiler}; CXX names another")
 
     def training_forward(self, pair: NetworkPair) -> Forward:
         """The pair as a function of this process's share of a batch."""
@@ -90,6 +111,7 @@ class Computing:
             "channels_last": self.wanted.channels_last,
             "compile": self.wanted.compile,
             "compile_losses": self.wanted.compile_losses,
+            "compile_transform": self.wanted.compile_transform,
             "accumulate": self.wanted.accumulate,
             "processes": self.processes.count,
             "gpus_per_process": gpus if self.device.type == "cuda" else 0,

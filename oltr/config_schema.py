@@ -151,7 +151,7 @@ def _compute(value: Any, place: str) -> ComputeConfig:
     precision = value.get("precision", PRECISIONS[0])
     if precision not in PRECISIONS:
         raise ConfigError(f"{place}.precision: {precision!r}{nearest(str(precision), PRECISIONS)}")
-    for key in ("channels_last", "compile_losses", "sync_batchnorm"):
+    for key in ("channels_last", "compile_losses", "compile_transform", "sync_batchnorm"):
         if not isinstance(value.get(key, False), bool):
             raise ConfigError(f"{place}.{key}: true or false, not {value[key]!r}")
     parts = value.get("accumulate", 1)

@@ -164,7 +164,10 @@ class NetworkScorer(Protocol):
 
 
 class Transform(Protocol):
-    """How stored images become a network's input: shapes in the worker, arithmetic on the batch."""
+    """How stored images become a network's input: shapes in the worker, arithmetic on the batch.
+
+    One that has a method ``compile()`` is told by it to compile its arithmetic, where the config wants that.
+    """
 
     def image(self, image: Tensor) -> Tensor:
         """One uint8 image [3, h, w] brought to the size of the batch, uint8 [3, H, W].

@@ -37,9 +37,14 @@ def machine(flags: set[str]) -> list[str]:
 
 def packages() -> list[str]:
     from oltr.data.image_files import decoder
+    from oltr.transforms.layout import turner
 
     installed = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision", "numpy", "h5py"))
-    return [f"packages: {installed}", f"JPEG files are decoded by {decoder()}"]
+    return [
+        f"packages: {installed}",
+        f"JPEG files are decoded by {decoder()}",
+        f"colours are put outermost by {turner()}",
+    ]
 
 
 def gpus() -> list[str]:

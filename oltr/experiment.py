@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,26 +102,17 @@ class Experiment:
         pair = NetworkPair(backbone, classifier, memory)
         for name, part in (("backbone", self.config.backbone), ("classifier", self.config.classifier)):
             if part.only is not None:
-                try:
+                with self._naming():
                     pair.train_only(name, part.only, rest=part.rest)
-                except UserError as error:
-                    raise UserError(f"{self.place}: {error}") from error
         pair = pair.to(self.device)
         if self.config.initial_weights is not None:
-            self._start_from(pair, Path(self.config.initial_weights))
-        try:
+            with self._naming("initial_weights"):
+                fill(pair, read_checkpoint(Path(self.config.initial_weights)))
+        with self._naming():
             self.computing.apply(pair)
             if self.config.feature_cache is not None:
                 Division(pair, self.config.backbone.only or ())  # whether it can be cut where it must be
-        except UserError as error:
-            raise UserError(f"{self.place}: {error}") from error
         return pair
-
-    def _start_from(self, pair: NetworkPair, path: Path) -> None:
-        try:
-            fill(pair, read_checkpoint(path))
-        except UserError as error:
-            raise UserError(f"{self.place}: initial_weights: {error}") from error
 
     @property
     def computing(self) -> Computing:
@@ -136,14 +128,13 @@ class Experiment:
             "num_classes": self.splits.num_classes,
             "train_counts": self.splits.train_counts,
         }
-        return [
-            WeightedLoss(
-                name=loss.name,
-                loss=self.computing.loss(self._build(plugins.LOSSES, f"losses.{index}", loss, **given)),
-                weight=plugins.LOSSES.scalar(loss.weight),
-            )
-            for index, loss in enumerate(self.config.losses)
-        ]
+        losses = []
+        for index, part in enumerate(self.config.losses):
+            loss = self._build(plugins.LOSSES, f"losses.{index}", part, **given)
+            with self._naming():
+                loss = self.computing.loss(loss)
+            losses.append(WeightedLoss(name=part.name, loss=loss, weight=plugins.LOSSES.scalar(part.weight)))
+        return losses
 
     @cached_property
     def trained(self) -> dict[str, tuple[list[torch.nn.Parameter], dict[str, Any]]]:
@@ -197,10 +188,8 @@ class Experiment:
         )
 
     def train_batches(self) -> Batches:
-        try:
+        with self._naming():
             self.computing.demand_shares(min(self.config.batch_size, len(self.splits.train.labels)))
-        except UserError as error:
-            raise UserError(f"{self.place}: {error}") from error
         transform = self._transform("train_transform")
         return self._batches(self.splits.train, transform, self.config.batch_size, share=self.computing.share)
 
@@ -233,11 +222,9 @@ class Experiment:
     def prepare(self, state: Mapping[str, Tensor] | None) -> None:
         """Let the stage set the pair's weights from those of the stage before."""
         stage = self._build(plugins.STAGES, "stage", self.config.stage)
-        try:
+        with self._naming("stage"):
             source = self.config.init_from or "the stage before"
             stage.prepare(self.pair, Start(state=state, class_means=self._means_to_start, source=source))
-        except UserError as error:
-            raise UserError(f"{self.place}: stage: {error}") from error
 
     @property
     def inference(self) -> Inference:
@@ -283,17 +270,28 @@ class Experiment:
         )
 
     def _transform(self, key: str) -> Transform:
-        return cast(Transform, self._build(plugins.TRANSFORMS, key, getattr(self.config, key)))
+        part = getattr(self.config, key)
+        transform = cast(Transform, self._build(plugins.TRANSFORMS, key, part))
+        if key == "train_transform":
+            with self._naming():
+                self.computing.compile_transform(transform, part.name)
+        return transform
 
     def workers(self, images: ImageSet) -> int:
         """Processes that read ``images`` beside this one."""
         return workers_for(images, self.device) if self.config.workers is None else self.config.workers
 
     def _build(self, kind: plugins.Kind, key: str, part: Any, **given: Any) -> Any:
-        try:
+        with self._naming(key):
             return kind.build(part.name, part.options, **given)
+
+    @contextmanager
+    def _naming(self, *keys: str) -> Iterator[None]:
+        """What the user got wrong within is told with the config's place and the key."""
+        try:
+            yield
         except (OptionError, UserError) as error:
-            raise UserError(f"{self.place}: {key}: {error}") from error
+            raise UserError(": ".join([self.place, *keys, str(error)])) from error
 
 
 def _scalars(settings: Mapping[str, Any]) -> dict[str, Scalar]:

@@ -27,7 +27,10 @@ IMPORTED = "imported from "
 RUNS = Path("runs")
 """Where runs are written if nothing else is said."""
 
-WITHOUT_EFFECT = ("workers", "compute.channels_last", "compute.compile", "compute.compile_losses")
+WITHOUT_EFFECT = (
+    *("workers", "compute.channels_last"),
+    *("compute.compile", "compute.compile_losses", "compute.compile_transform"),
+)
 """Keys of a config that change how fast a result comes, not what it is, but for rounding."""
 
 WRITTEN = (

@@ -86,8 +86,8 @@ class _Rehearsal(Experiment):
         self._build(plugins.DATASETS, "data", self.config.data, root=self.data_root)
 
     def transforms(self) -> None:
-        self._build(plugins.TRANSFORMS, "train_transform", self.config.train_transform)
-        self._build(plugins.TRANSFORMS, "test_transform", self.config.test_transform)
+        self._transform("train_transform")
+        self._transform("test_transform")
 
     def stage(self) -> None:
         self._build(plugins.STAGES, "stage", self.config.stage)

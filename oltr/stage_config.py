@@ -78,14 +78,15 @@ class ComputeConfig:
 
     ``precision`` is that of the backbone, and of the classifier in training: "auto" is bfloat16 on a GPU made for it,
     float32 elsewhere. Maps lie ``channels_last`` in memory. ``compile`` the backbone as torch does by default, or in
-    one of torch's modes by name. A batch is worked on in ``accumulate`` parts. ``sync_batchnorm`` takes batch
-    statistics over all processes of a run under torchrun.
+    one of torch's modes by name; beside it each loss, and the training transform's arithmetic. A batch is worked on in
+    ``accumulate`` parts. ``sync_batchnorm`` takes batch statistics over all processes of a run under torchrun.
     """
 
     precision: str = "float32"
     channels_last: bool = True
     compile: bool | str = False
     compile_losses: bool = False
+    compile_transform: bool = False
     accumulate: int = 1
     sync_batchnorm: bool = True
 

@@ -17,6 +17,7 @@ from PIL import Image
 
 from oltr import config, epochs, run
 from oltr.cli import main, main_run
+from oltr.losses.cross_entropy import CrossEntropy
 from oltr.plain_data import read_yaml
 
 ROOT = Path(__file__).parent.parent
@@ -389,6 +390,25 @@ def test_a_loss_that_is_not_finite_keeps_what_was_learnt(place: Path, fails: Fai
     told = fails(*S1, exploding, "epochs=3", *ON_A_CPU, code=1, progress=True)
     assert "the loss 'cross_entropy' is not finite; a lower lr, a warm-up or clip_norm may help" in told
     assert {"best.pt", "last.pt"} <= {path.name for path in Path("runs/Tiny_LT/stage_1/seed_0").iterdir()}
+
+
+def test_a_gpu_without_room_is_told_and_what_was_learnt_is_kept(
+    place: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, steps = CrossEntropy.__call__, []
+
+    def grown(loss: CrossEntropy, *given: Any) -> torch.Tensor:
+        steps.append(given)
+        if given[-1].epoch == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has …")
+        return real(loss, *given)
+
+    monkeypatch.setattr(CrossEntropy, "__call__", grown)
+    told = fails(*S1, "epochs=2", *ON_A_CPU, code=1, progress=True)
+    assert told == "oltr: CUDA out of memory; a smaller batch_size or compute.accumulate takes less"
+    assert steps
+    monkeypatch.setattr(CrossEntropy, "__call__", real)
+    assert main([*S1, "epochs=2", *ON_A_CPU, "--resume"]) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")

@@ -20,6 +20,8 @@ from oltr.networks.pair import NetworkPair
 from oltr.processes import ALONE
 from oltr.run import Request, run_stage
 from oltr.stage_config import COMPILE_MODES, GRAPH_MODES, ComputeConfig
+from oltr.transforms.imagenet import ImageNetTrain
+from oltr.transforms.plain import Plain
 
 needs_compiler = pytest.mark.skipif(
     shutil.which("g++") is None and shutil.which("clang") is None, reason="needs a C++ compiler"
@@ -117,12 +119,54 @@ def test_what_a_pass_gave_outlives_the_next_and_each_begins_a_step(monkeypatch: 
 @needs_compiler
 def test_a_run_in_a_mode_with_graphs_and_compiled_losses_agrees(request_for: Callable[..., Request]) -> None:
     """On a CPU the mode is that of plain kernels, but each step is marked and copied; the last batches are smaller."""
-    words = ("epochs=2", "data.max_images=16", "data.min_images=8", "backbone.dropout=0", "losses=[cyclical_focal]")
     wanted = ("compute.compile=reduce-overhead", "compute.compile_losses=true")
-    compiled = run_stage(request_for("stage_1", *words, *wanted, out="compiled"))
-    plain = run_stage(request_for("stage_1", *words, out="plain"))
-    left, right = (torch.load(folder.last, weights_only=True)["pair"] for folder in (compiled, plain))
-    torch.testing.assert_close(left, right, rtol=1e-3, atol=1e-4)
+    compiled, plain = (trained(request_for, out, *words) for out, words in (("compiled", wanted), ("plain", ())))
+    torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-4)
+
+
+@needs_compiler
+def test_a_run_with_a_compiled_transform_agrees(
+    request_for: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[ImageNetTrain] = []
+    compile = ImageNetTrain.compile
+    monkeypatch.setattr(ImageNetTrain, "compile", lambda transform: told.append(transform) or compile(transform))
+    shown = "train_transform={name: imagenet_train, size: 32}"
+    plain = trained(request_for, "plain", shown)
+    assert not told
+    compiled = trained(request_for, "compiled", shown, "compute.compile_transform=true")
+    assert told
+    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5)
+
+
+def trained(request_for: Callable[..., Request], out: str, *overrides: str) -> dict[str, Tensor]:
+    """The weights after two epochs."""
+    words = ("epochs=2", "data.max_images=16", "data.min_images=8", "backbone.dropout=0", "losses=[cyclical_focal]")
+    folder = run_stage(request_for("stage_1", *words, *overrides, out=out))
+    weights: dict[str, Tensor] = torch.load(folder.last, weights_only=True)["pair"]
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("key", "build"),
+    [
+        ("compile", lambda wants: wants.apply(NetworkPair(Overwriting(), DotProduct(feature_dim=6, num_classes=9)))),
+        ("compile_losses", lambda wants: wants.loss(CrossEntropy())),
+        ("compile_transform", lambda wants: wants.compile_transform(ImageNetTrain(), "imagenet_train")),
+    ],
+)
+def test_a_compiler_that_is_missing_is_told_before_anything_is_trained(
+    key: str, build: Callable[[Computing], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError, match=rf"^compute\.{key}: .* there is no no-such-compiler; CXX names another$"):
+        build(computing(**{key: True}))
+    build(computing())  # nothing is compiled, nothing is missed
+
+
+def test_a_transform_that_has_nothing_to_compile_is_named() -> None:
+    with pytest.raises(UserError, match=r"compute\.compile_transform: 'plain' cannot be compiled: write false"):
+        computing(compile_transform=True).compile_transform(Plain(), "plain")
 
 
 def computing(**wanted: Any) -> Computing:

@@ -171,6 +171,7 @@ def test_the_device_decides_what_is_left_to_it(monkeypatch: pytest.MonkeyPatch) 
         "channels_last": True,
         "compile": False,
         "compile_losses": False,
+        "compile_transform": False,
         "accumulate": 1,
         "processes": 1,
         "gpus_per_process": 0,

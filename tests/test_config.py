@@ -85,6 +85,7 @@ def test_what_is_stored_is_read_back_equal() -> None:
         ("compute.compile=reduce_overhead", "compute.compile: 'reduce_overhead'; did you mean 'reduce-overhead'?"),
         ("compute={compile: max-autotune, accumulate: 2}", "compute.compile: 'max-autotune' replays CUDA graphs"),
         ("compute.compile_losses=default", "here: compute.compile_losses: true or false, not 'default'"),
+        ("compute.compile_transform=1", "here: compute.compile_transform: true or false, not 1"),
         ("compute.channel_last=true", "here: compute: unknown key 'channel_last'; did you mean 'channels_last'?"),
     ],
 )

@@ -32,6 +32,7 @@ def test_the_command_tells_facts_and_then_what_to_do(capsys: pytest.CaptureFixtu
     assert f"torch {torch.__version__.partition('+')[0]}" in facts
     assert "no CUDA device" in facts
     assert "JPEG files are decoded by torchvision" in facts
+    assert "colours are put outermost by " in facts
     assert "handed out by the C library" in facts
     assert f"Preload jemalloc, large tensors may cost less: LD_PRELOAD={JEMALLOC} MALLOC_CONF=" in todo
 

@@ -25,6 +25,7 @@ from oltr.contracts import RunError, UserError
 from oltr.data.cache_file import checksums, reason, writable
 from oltr.data.split import ImageSet
 from oltr.hdf5 import Stream, creating
+from oltr.transforms.layout import middle, resized
 
 FORMAT = 3
 """Version of the layout, and of how images are resized."""
@@ -140,14 +141,9 @@ def _fitted(image: Tensor, size: int) -> Tensor:
     """The shorter side resized to ``size``, the middle cut out, [3, size, size]."""
     if image.shape[1:] == (size, size):
         return image
-    # Here, since workers that need not resize start in half the time without.
-    from torchvision.transforms.v2.functional import center_crop, resize
-
     height, width = image.shape[1:]
     short = min(height, width)
-    scaled = [max(size, round(length * size / short)) for length in (height, width)]
-    fitted: Tensor = center_crop(resize(image, scaled, antialias=True), [size, size])
-    return fitted
+    return middle(resized(image, [max(size, round(length * size / short)) for length in (height, width)]), size)
 
 
 def _uneven(name: str, shape: tuple[int, ...], first: tuple[int, ...]) -> UserError:

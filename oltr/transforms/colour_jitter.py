@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ GREY = (0.2989, 0.587, 0.114)
 """Shares of red, green and blue in grey (ITU-R BT.601)."""
 LEAST = 1e-12
 """Stands for a factor of 0, which could not be undone."""
+STEPS = ("brightness", "contrast", "saturation")
 Scale = Tensor | float
 
 
@@ -24,12 +26,17 @@ class ColourJitter:
     """
 
     def __init__(self, *, brightness: float, contrast: float, saturation: float) -> None:
-        strengths = {"brightness": brightness, "contrast": contrast, "saturation": saturation}
+        strengths = dict(zip(STEPS, (brightness, contrast, saturation), strict=True))
         for name, value in strengths.items():
             if value < 0:
                 raise UserError(f"{name} is 0 (no change) or more, not {value:g}")
         self._strengths = torch.tensor(list(strengths.values()), dtype=torch.float32)[:, None]
         self._active = [value > 0 for value in strengths.values()]
+        self._compiled = False
+
+    def compile(self) -> None:
+        """From now on use the formula as torch compiles it, for each order of the steps when it first comes."""
+        self._compiled = True
 
     def __call__(self, images: Tensor, generator: torch.Generator, scale: Scale = 1.0, shift: Scale = 0.0) -> Tensor:
         """Of uint8 images [B, 3, H, W], as float32: in [0, 1], then times ``scale`` plus ``shift``, [3, 1, 1] each.
@@ -39,6 +46,10 @@ class ColourJitter:
         order = [which for which in torch.randperm(3, generator=generator).tolist() if self._active[which]]
         spread = 2 * torch.rand(3, len(images), generator=generator) - 1
         factors = (1 + self._strengths * spread).clamp_(min=LEAST)  # [3, B]
+        if self._compiled:
+            steps = tuple(STEPS[which] for which in order)
+            line = (torch.as_tensor(value, device=images.device).expand(3, 1, 1) for value in (scale, shift))
+            return _compiled_formula()(images, steps, factors.to(images.device, non_blocking=True), *line)
         jittered = torch.empty(images.shape, device=images.device)
         if images.device.type == "cpu":  # one after the other: a whole batch would leave the cache at each step
             for stored, image, own in zip(images, jittered, factors.T.tolist(), strict=True):
@@ -49,11 +60,36 @@ class ColourJitter:
         return jittered
 
 
+def formula(images: Tensor, order: Sequence[str], factors: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+    """What the steps make of uint8 images [B, 3, H, W] by ``factors`` [3, B], plainly.
+
+    As it stands it passes over the images some twenty times; compiled, twice.
+    """
+    colours = [colour.float() for colour in images.unbind(1)]
+    for step in order:
+        factor = factors[STEPS.index(step), :, None, None]
+        if step == "brightness":
+            colours = [(colour * factor).clamp(0, 255) for colour in colours]
+            continue
+        grey = GREY[0] * colours[0] + GREY[1] * colours[1] + GREY[2] * colours[2]
+        if step == "contrast":
+            grey = grey.mean((-2, -1), keepdim=True)
+        colours = [(colour * factor + grey * (1 - factor)).clamp(0, 255) for colour in colours]
+    lines = zip(colours, scale, shift, strict=True)
+    return torch.stack([colour * (factor / 255) + more for colour, factor, more in lines], dim=1)
+
+
+@cache
+def _compiled_formula() -> Callable[..., Tensor]:
+    """One for all jitters, and none of their attributes: they are sent to workers."""
+    return torch.compile(formula, dynamic=True)
+
+
 def _adjust(images: Tensor, order: Sequence[int], factors: Sequence[Any], scale: Scale, shift: Scale) -> None:
     """Images of values up to 255, in place: the steps in their order, then times ``scale`` plus ``shift``."""
     steps = Adjusting(images)
     for which in order:
-        (steps.brightness, steps.contrast, steps.saturation)[which](factors[which])
+        getattr(steps, STEPS[which])(factors[which])
     images.mul_(steps.scale * scale).add_(steps.shift * scale + shift)
 
 

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
-from torchvision.transforms import v2
-from torchvision.transforms.v2 import functional as images_of
 
 from oltr.contracts import UserError
 from oltr.transforms.colour_jitter import ColourJitter
+from oltr.transforms.layout import colours_outermost, middle, resized
 from oltr.transforms.normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
+from oltr.transforms.random_part import random_part
 from oltr.transforms.shift import check_size
 
 
@@ -34,16 +33,17 @@ class ImageNetTrain:
         if len(scale) != 2 or not 0 < scale[0] <= scale[1] <= 1:
             raise UserError(f"scale is the least and largest share of the image, within 0 and 1, not {list(scale)}")
         self._size = [size, size]
-        self._crop = v2.RandomResizedCrop(size, scale=tuple(scale), antialias=True)
+        self._scale = tuple(scale)
         self._jitter = ColourJitter(brightness=brightness, contrast=contrast, saturation=saturation)
         self._normalise = Normalise(mean=mean, std=std)
 
+    def compile(self) -> None:
+        """Have the arithmetic on a batch compiled."""
+        self._jitter.compile()
+
     def image(self, image: Tensor) -> Tensor:
         """What RandomResizedCrop and RandomHorizontalFlip draw and give, without what they cost beside the resizing."""
-        place = self._crop.make_params([image])
-        part = image.narrow(1, place["top"], place["height"]).narrow(2, place["left"], place["width"])
-        # Straight to torch, as the checks on the way there take a tenth of the time.
-        shaped: Tensor = interpolate(part[None], size=self._size, mode="bilinear", antialias=True)[0]
+        shaped = colours_outermost(resized(random_part(image, self._scale), self._size))
         return shaped.flip(-1) if torch.rand(1) < 0.5 else shaped
 
     def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
@@ -69,9 +69,10 @@ class ImageNetTest:
         self._normalise = Normalise(mean=mean, std=std)
 
     def image(self, image: Tensor) -> Tensor:
-        resized = images_of.resize(image, [self._resize], antialias=True)
-        middle: Tensor = images_of.center_crop(resized, [self._size])
-        return middle
+        height, width = image.shape[1:]
+        shorter = min(height, width)
+        whole = resized(image, [length * self._resize // shorter for length in (height, width)])
+        return colours_outermost(middle(whole, self._size))
 
     def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
         return self._normalise.stored(images)

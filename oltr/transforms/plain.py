@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from oltr.transforms.layout import colours_outermost, resized
 from oltr.transforms.normalise import Normalise
-from oltr.transforms.shift import Shift, check_size, resized
+from oltr.transforms.shift import Shift, check_size
 
 
 class Plain:
@@ -29,7 +30,9 @@ class Plain:
         self._normalise = Normalise(mean=mean, std=std)
 
     def image(self, image: Tensor) -> Tensor:
-        return resized(image, self._size)
+        if self._size is None or image.shape[-2:] == (self._size, self._size):
+            return image
+        return colours_outermost(resized(image, (self._size, self._size)))
 
     def batch(self, images: Tensor, generator: torch.Generator) -> Tensor:
         return self._normalise.stored(self._shift(images, generator))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms.v2 import functional as images_of
 
 from oltr.contracts import UserError
 
@@ -37,14 +36,6 @@ class Shift:
         padded = functional.pad(images, [self._padding] * 4)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # a view, [B, 3, 2p + 1, 2p + 1, H, W]
         return windows[torch.arange(len(images), device=images.device), :, offsets[0], offsets[1]]
-
-
-def resized(image: Tensor, size: int | None) -> Tensor:
-    """An image [3, h, w] as a square of ``size``, whatever its proportions; as it is where there is no size."""
-    if size is None or image.shape[-2:] == (size, size):
-        return image
-    smaller: Tensor = images_of.resize(image, [size, size], antialias=True)
-    return smaller
 
 
 def check_size(size: int | None) -> None:

@@ -1,13 +1,16 @@
 """Colour jitter of a batch against torchvision's of one image, step by step and as a whole."""
 
 import itertools
+import pickle
+import shutil
 
 import pytest
 import torch
 from torchvision.transforms.v2 import functional as of_one_image
 
 from oltr.contracts import UserError
-from oltr.transforms.colour_jitter import LEAST, Adjusting, ColourJitter
+from oltr.transforms.colour_jitter import LEAST, Adjusting, ColourJitter, formula
+from oltr.transforms.colour_jitter import STEPS as NAMES
 
 STEPS = {
     Adjusting.brightness: of_one_image.adjust_brightness,
@@ -61,6 +64,35 @@ def test_an_image_by_itself_is_as_in_a_batch(steps):
         torch.testing.assert_close(alone, batch[place], rtol=0, atol=2e-6)
         assert alone.min() >= -1e-6
         assert alone.max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize("order", [*itertools.permutations(range(3)), (2,), ()], ids=str)
+def test_the_formula_is_torchvisions_then_a_line(order):
+    factors = torch.stack([FACTORS, FACTORS.flip(0), FACTORS.roll(4)])
+    scale, shift = torch.tensor([[[2.0]], [[3.0]], [[0.5]]]), torch.tensor([[[0.1]], [[-0.2]], [[0.0]]])
+    found = formula(stored(), [NAMES[which] for which in order], factors, scale, shift)
+    for place, one in enumerate(images()):
+        for which in order:
+            one = list(STEPS.values())[which](one, float(factors[which, place]))
+        torch.testing.assert_close(found[place], one * scale + shift, rtol=0, atol=6e-6)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang") is None, reason="needs a C++ compiler")
+def test_what_is_compiled_is_what_is_not_and_travels_to_workers():
+    plain, compiled = (ColourJitter(brightness=0.4, contrast=0.4, saturation=0.4) for _ in range(2))
+    compiled.compile()
+    line = (torch.tensor([[[2.0]], [[3.0]], [[0.5]]]), torch.tensor([[[0.1]], [[-0.2]], [[0.0]]]))
+    orders = set()
+    for seed, size, given in ((0, 11, line), (1, 11, line), (2, 7, ()), (3, 1, line)):
+        generator = torch.Generator().manual_seed(seed)
+        orders.add(tuple(torch.randperm(3, generator=generator).tolist()))
+        expected, found = (
+            jitter(stored(size), torch.Generator().manual_seed(seed), *given) for jitter in (plain, compiled)
+        )
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+        assert found.is_contiguous()
+        compiled = pickle.loads(pickle.dumps(compiled))
+    assert len(orders) >= 3
 
 
 def test_the_whole_is_some_order_of_the_steps_with_the_factors_drawn():
