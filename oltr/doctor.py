@@ -37,7 +37,7 @@ def machine(flags: set[str]) -> list[str]:
 
 def packages() -> list[str]:
     from oltr.data.image_files import decoder
-    from oltr.transforms.layout import turner
+    from oltr.pixels import turner
 
     installed = ", ".join(f"{name} {_version(name)}" for name in ("torch", "torchvision", "numpy", "h5py"))
     return [

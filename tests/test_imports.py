@@ -19,8 +19,8 @@ PART_MODULES = {
     plugin.value.partition(":")[0] for kind in KINDS for plugin in kind.plugins if plugin.distribution == "oltr"
 }
 TYPES = {"oltr.contracts", "oltr.networks.pair", "oltr.data.split"}
-INFRASTRUCTURE = {"oltr.atomic", "oltr.hdf5"}
-"""Files written whole and read safely: no part of a run, so parts may use them too."""
+INFRASTRUCTURE = {"oltr.atomic", "oltr.hdf5", "oltr.pixels"}
+"""Files written whole and read safely, images resized and laid out: no part of a run, so parts may use them too."""
 FRAME = {"oltr.options", "oltr.plugins", "oltr.contracts"}
 BORDER = (
     *("cfl", "config_file", "error_line", "loss_keys"),

@@ -25,7 +25,7 @@ from oltr.contracts import RunError, UserError
 from oltr.data.cache_file import checksums, reason, writable
 from oltr.data.split import ImageSet
 from oltr.hdf5 import Stream, creating
-from oltr.transforms.layout import middle, resized
+from oltr.pixels import middle, resized
 
 FORMAT = 3
 """Version of the layout, and of how images are resized."""

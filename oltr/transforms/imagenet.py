@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from oltr.contracts import UserError
+from oltr.pixels import colours_outermost, middle, resized
 from oltr.transforms.colour_jitter import ColourJitter
-from oltr.transforms.layout import colours_outermost, middle, resized
 from oltr.transforms.normalise import IMAGENET_MEAN, IMAGENET_STD, Normalise
 from oltr.transforms.random_part import random_part
 from oltr.transforms.shift import check_size

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from oltr.transforms.layout import colours_outermost, resized
+from oltr.pixels import colours_outermost, resized
 from oltr.transforms.normalise import Normalise
 from oltr.transforms.shift import Shift, check_size
 

@@ -4,9 +4,8 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from oltr.transforms import layout
-from oltr.transforms.layout import colours_outermost, middle, resized
-from oltr.transforms.random_part import random_part
+from oltr import pixels
+from oltr.pixels import colours_outermost, middle, resized
 
 SIZES = [(256, 256), (75, 100), (100, 75), (31, 97), (10, 300), (300, 10), (1, 1)]
 
@@ -20,7 +19,7 @@ def photo(height, width, *, innermost=False):
 @pytest.fixture(params=["with OpenCV", "without"])
 def opencv(request, monkeypatch):
     if request.param == "without":
-        monkeypatch.setattr(layout, "_opencv", lambda: None)
+        monkeypatch.setattr(pixels, "_opencv", lambda: None)
         return []
     library = pytest.importorskip("cv2")
     calls, split = [], library.split
@@ -64,21 +63,3 @@ def test_what_is_turned_is_a_copy():
 def test_the_middle_is_torchvisions(size):
     for wanted in {1, min(size), max(1, min(size) // 2), max(1, min(size) - 1)}:
         assert torch.equal(middle(photo(*size), wanted), v2.functional.center_crop(photo(*size), [wanted]))
-
-
-@pytest.mark.parametrize("scale", [(0.08, 1.0), (1.0, 1.0), (0.5, 0.6)], ids=str)
-@pytest.mark.parametrize("size", SIZES)
-def test_a_random_part_is_where_torchvision_takes_it(size, scale):
-    """Of long images no draw fits, and the middle is taken."""
-    image, theirs = photo(*size), v2.RandomResizedCrop(8, scale=scale)
-    with torch.random.fork_rng():
-        for seed in range(100):
-            torch.manual_seed(seed)
-            place = theirs.make_params([image])
-            torch.manual_seed(seed)
-            part = random_part(image, scale)
-            rows, columns = (
-                slice(place[at], place[at] + place[by]) for at, by in (("top", "height"), ("left", "width"))
-            )
-            assert torch.equal(part, image[:, rows, columns])
-            assert part.untyped_storage().data_ptr() == image.untyped_storage().data_ptr()
