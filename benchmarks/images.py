@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
-from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor
+from torchvision.transforms import Compose, RandomHorizontalFlip, RandomResizedCrop, ToTensor, v2
 from torchvision.transforms import Normalize as NormaliseEach
 from torchvision.transforms import functional as of_pillow
 from torchvision.transforms.v2 import functional as images_of
@@ -49,6 +50,32 @@ def jitter(folder: Path, *, images: int, size: int) -> Case:
         return transform.batch(batch, torch.Generator().manual_seed(0))
 
     return Case(ours=ours, twin=twin, tolerance=1e-5)
+
+
+def compiled_jitter(folder: Path, *, images: int, size: int) -> Case:
+    """What compilation makes of it, beside what it is."""
+    batch = torch.randint(256, (images, 3, size, size), dtype=torch.uint8)
+    plain, compiled = ImageNetTrain(size=size), ImageNetTrain(size=size)
+    compiled.compile()
+    return Case(
+        ours=lambda: compiled.batch(batch, torch.Generator().manual_seed(0)),
+        twin=lambda: plain.batch(batch, torch.Generator().manual_seed(0)),
+        tolerance=1e-5,
+    )
+
+
+def random_crops(folder: Path, *, images: int, size: int) -> Case:
+    """Of images as the cache gives them."""
+    stored = torch.randint(256, (images, size * 8 // 7, size * 8 // 7, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    transform = ImageNetTrain(size=size)
+    theirs = v2.Compose([v2.RandomResizedCrop(size, antialias=True), v2.RandomHorizontalFlip()])
+
+    def cropped(shape: Callable[[Tensor], Tensor]) -> Tensor:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0)
+            return torch.stack([shape(image) for image in stored])
+
+    return Case(ours=lambda: cropped(transform.image), twin=lambda: cropped(theirs), tolerance=0.0)
 
 
 def glyphs(folder: Path, *, images: int, size: int) -> Case:
@@ -164,6 +191,16 @@ def photograph(seed: int, size: int) -> Image.Image:
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
+COMPILED = Row(
+    name="jitter_compiled",
+    what="{images} images of {size} x {size}: the same compiled",
+    twin="the same as it is, not compiled",
+    make=compiled_jitter,
+    full={"images": 64, "size": 224},
+    tiny={"images": 4, "size": 6},
+    per="images",
+)
+
 ROWS = (
     *(
         Row(
@@ -204,6 +241,16 @@ ROWS = (
         tiny={"images": 6, "size": 9},
         per="images",
         memory=True,
+    ),
+    *([COMPILED] if shutil.which("g++") or shutil.which("clang") else []),  # torch.compile needs one of them
+    Row(
+        name="random_crop",
+        what="{images} images in memory, colours innermost: random crops of {size} x {size}, mirrored",
+        twin="torchvision's",
+        make=random_crops,
+        full={"images": 128, "size": 224},
+        tiny={"images": 4, "size": 21},
+        per="images",
     ),
     *(
         Row(

@@ -42,7 +42,7 @@ def test_resizing_is_torchvisions_and_leaves_the_layout(size):
 def test_colours_are_put_outermost_whatever_the_layout(opencv):
     inner = photo(30, 40, innermost=True)
     parts = [inner, inner[:, 3:20, 5:11], photo(30, 40), photo(30, 40)[:, 1:9, 2:7], inner[:, ::2, ::2], inner.flip(-1)]
-    for part in [*parts, photo(1, 1, innermost=True)]:
+    for part in [*parts, *(photo(*size, innermost=True) for size in ((1, 1), (5, 1), (1, 5)))]:
         before = part.clone()
         turned = colours_outermost(part)
         assert turned.is_contiguous()
