@@ -64,7 +64,9 @@ def _guarded(chosen: argparse.Namespace) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":  # torch's, which is not imported for a command's help
             raise
-        return _fail(f"{str(error).split('. ')[0]}; a smaller batch_size or compute.accumulate takes less", 1)
+        told = ". ".join(str(error).split(". ")[:2])
+        hint = "a smaller batch_size or evaluation.batch_size, or more parts (compute.accumulate), take less"
+        return _fail(f"{told}; {hint}, in a run of its own (--fresh or another --out)", 1)
     finally:
         log.removeHandler(handler)
 

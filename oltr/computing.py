@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import warnings
@@ -20,6 +21,9 @@ from oltr.processes import Processes
 from oltr.stage_config import GRAPH_MODES, ComputeConfig
 from oltr.sync_batchnorm import synchronise
 from oltr.training import Split
+
+NEED_NO_COMPILER = ("TORCHDYNAMO_DISABLE", "TORCH_INDUCTOR_INSTALL_GXX")
+"""Where one of them is set torch compiles nothing, or brings a compiler of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,31 +51,35 @@ class Computing:
         if self.wanted.compile:
             if replicas(self.device) > 1:
                 raise UserError("compute.compile: not under DataParallel; use torchrun, or one GPU by --device cuda:0")
-            self._demand_compiler("compute.compile")
+            self._demand_compiler("compile")
             mode = self.wanted.compile if isinstance(self.wanted.compile, str) else None
             pair.backbone.compile(mode=mode)
             pair.in_graphs = mode in GRAPH_MODES
 
     def loss(self, loss: Loss) -> Loss:
         """The loss, compiled if that is wanted."""
-        if not self.wanted.compile_losses:
-            return loss
-        self._demand_compiler("compute.compile_losses")
-        return CompiledLoss(loss)
+        return CompiledLoss(loss) if self.wanted.compile_losses else loss
 
     def compile_transform(self, transform: Transform, name: str) -> None:
         """Have the training transform of that name compiled, if that is wanted."""
         if self.wanted.compile_transform:
             if not hasattr(transform, "compile"):
                 raise UserError(f"compute.compile_transform: {name!r} cannot be compiled: write false")
-            self._demand_compiler("compute.compile_transform")
             transform.compile()
 
+    def demand_compiler(self) -> None:
+        """Raise UserError where torch would find no compiler when training works on its first batch."""
+        for key in ("compile_losses", "compile_transform"):
+            if getattr(self.wanted, key):
+                self._demand_compiler(key)
+
     def _demand_compiler(self, key: str) -> None:
-        """Raise UserError where torch would find no compiler when the first batch is worked on."""
-        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-        if self.device.type == "cpu" and sys.platform != "win32" and shutil.which(compiler) is None:
-            raise UserError(f"{key}: on a CPU this takes a C++ compiler, and there is no {compiler}; CXX names another")
+        if self.device.type != "cpu" or sys.platform == "win32" or set(NEED_NO_COMPILER) & set(os.environ):
+            return
+        words = shlex.split(os.environ.get("CXX", "")) or ["clang++" if sys.platform == "darwin" else "g++"]
+        if shutil.which(words[0]) is None:
+            told = f"on a CPU this takes a C++ compiler, and there is no {words[0]}; CXX names another"
+            raise UserError(f"compute.{key}: {told}")
 
     def training_forward(self, pair: NetworkPair) -> Forward:
         """The pair as a function of this process's share of a batch."""

@@ -35,6 +35,7 @@ def train(
 
     ``before`` is what the run that it starts from tells of itself, for the provenance.
     """
+    experiment.demand_compiler()
     stage, pair, everyone = experiment.config, experiment.pair, experiment.processes
     facts = collect(stage, experiment.device, experiment.splits.manifest, command)
     facts["computing"] = experiment.computing.describe()

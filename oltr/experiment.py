@@ -209,8 +209,15 @@ class Experiment:
     def scorers(self) -> dict[str, Scorer]:
         return scorers_of(self.config, self.splits.num_classes, self.splits.train_counts)
 
-    def rehearse(self) -> None:
+    def demand_compiler(self) -> None:
+        """Raise UserError where training would want a compiler that is not there."""
+        with self._naming():
+            self.computing.demand_compiler()
+
+    def rehearse(self, *, trains: bool = True) -> None:
         """Build everything that the run will build: what the user got wrong shows before anything is done."""
+        if trains:
+            self.demand_compiler()
         shot_rule(**self.config.evaluation.shots).groups(self.splits.train_counts)
         thresholds_of(self.config)
         self.optimizer()

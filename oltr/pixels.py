@@ -12,11 +12,12 @@ from torch.nn.functional import interpolate
 
 
 def resized(image: Tensor, size: Sequence[int]) -> Tensor:
-    """A uint8 image [3, h, w] as [3, H, W] in the layout that it has; to the byte as torchvision does.
+    """A uint8 image [3, h, w] as [3, H, W] in the layout that it has; torchvision's to the byte.
 
-    Straight to torch, as torchvision's checks on the way there take a tenth of the time. And as a batch that says in
-    all its strides where the colours lie: where they are innermost torch would else turn them outermost, which takes
-    it nearly as long as the resizing.
+    (On a processor without AVX2 torchvision goes by way of float32, and a value may differ by one level.) Straight to
+    torch, as torchvision's checks on the way there take a tenth of the time. And as a batch that says in all its
+    strides where the colours lie: where they are innermost torch would else turn them outermost, for nearly as long
+    as it resizes.
     """
     batch = image.permute(1, 2, 0)[None].permute(0, 3, 1, 2)
     shaped: Tensor = interpolate(batch, size=list(size), mode="bilinear", antialias=True)[0]
@@ -32,7 +33,7 @@ def middle(image: Tensor, size: int) -> Tensor:
 def colours_outermost(image: Tensor) -> Tensor:
     """A uint8 image [3, h, w] as one that lies in memory as its shape says; OpenCV, if installed, is fastest at it."""
     innermost = image.permute(1, 2, 0)
-    opencv = _opencv() if innermost.stride()[1:] == (3, 1) else None
+    opencv = _opencv() if innermost.stride()[1:] == (3, 1) and image.dtype == torch.uint8 else None
     if opencv is None:
         return image.contiguous()
     planes = torch.empty(image.shape, dtype=torch.uint8)

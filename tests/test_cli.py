@@ -392,6 +392,17 @@ def test_a_loss_that_is_not_finite_keeps_what_was_learnt(place: Path, fails: Fai
     assert {"best.pt", "last.pt"} <= {path.name for path in Path("runs/Tiny_LT/stage_1/seed_0").iterdir()}
 
 
+@pytest.mark.parametrize("config", ["stage_1", "stage_2"])
+def test_a_missing_compiler_is_told_before_anything_is_trained(
+    config: str, place: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    words = ("run", "--config", f"Tiny_LT/{config}.yaml", "compute.compile_losses=true", *ON_A_CPU)
+    told = fails(*words, progress=True)
+    assert told.startswith(f"oltr: Tiny_LT/{config}.yaml: compute.compile_losses: on a CPU this takes a C++ compiler")
+    assert not list(Path("runs").rglob("*.pt"))
+
+
 def test_a_gpu_without_room_is_told_and_what_was_learnt_is_kept(
     place: Path, fails: Fails, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,7 +416,7 @@ def test_a_gpu_without_room_is_told_and_what_was_learnt_is_kept(
 
     monkeypatch.setattr(CrossEntropy, "__call__", grown)
     told = fails(*S1, "epochs=2", *ON_A_CPU, code=1, progress=True)
-    assert told == "oltr: CUDA out of memory; a smaller batch_size or compute.accumulate takes less"
+    assert told.startswith("oltr: CUDA out of memory. Tried to allocate 2.00 GiB; a smaller batch_size or ")
     assert steps
     monkeypatch.setattr(CrossEntropy, "__call__", real)
     assert main([*S1, "epochs=2", *ON_A_CPU, "--resume"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -151,17 +152,24 @@ def trained(request_for: Callable[..., Request], out: str, *overrides: str) -> d
     ("key", "build"),
     [
         ("compile", lambda wants: wants.apply(NetworkPair(Overwriting(), DotProduct(feature_dim=6, num_classes=9)))),
-        ("compile_losses", lambda wants: wants.loss(CrossEntropy())),
-        ("compile_transform", lambda wants: wants.compile_transform(ImageNetTrain(), "imagenet_train")),
+        ("compile_losses", Computing.demand_compiler),
+        ("compile_transform", Computing.demand_compiler),
     ],
 )
 def test_a_compiler_that_is_missing_is_told_before_anything_is_trained(
     key: str, build: Callable[[Computing], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
+    wanted = {key: True}
     with pytest.raises(UserError, match=rf"^compute\.{key}: .* there is no no-such-compiler; CXX names another$"):
-        build(computing(**{key: True}))
+        build(computing(**wanted))
     build(computing())  # nothing is compiled, nothing is missed
+    build(Computing(wanted=ComputeConfig(**wanted), device=torch.device("meta"), processes=ALONE))
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    build(computing(**wanted))
+    monkeypatch.delenv("TORCHDYNAMO_DISABLE")
+    monkeypatch.setenv("CXX", f"'{sys.executable}' -O1")  # with words that are not its name
+    build(computing(**wanted))
 
 
 def test_a_transform_that_has_nothing_to_compile_is_named() -> None:

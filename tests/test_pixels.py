@@ -1,11 +1,14 @@
 """Resizing and laying out of images against torchvision and torch, byte by byte."""
 
+import sys
+
 import pytest
 import torch
 from torchvision.transforms import v2
 
 from oltr import pixels
 from oltr.pixels import colours_outermost, middle, resized
+from tests.levels import assert_same_pixels
 
 SIZES = [(256, 256), (75, 100), (100, 75), (31, 97), (10, 300), (300, 10), (1, 1)]
 
@@ -32,14 +35,14 @@ def test_resizing_is_torchvisions_and_leaves_the_layout(size):
     for wanted in ((24, 24), (40, 7), (224, 300), size):
         expected = v2.functional.resize(photo(*size), list(wanted), antialias=True)
         outer, inner = (resized(photo(*size, innermost=innermost), wanted) for innermost in (False, True))
-        assert torch.equal(outer, expected)
-        assert torch.equal(inner, expected)
+        assert_same_pixels(outer, expected)
+        assert_same_pixels(inner, expected)
         if size != (1, 1):  # which has both layouts at once
             assert outer.is_contiguous()
             assert inner.permute(1, 2, 0).is_contiguous()
 
 
-def test_colours_are_put_outermost_whatever_the_layout(opencv):
+def test_colours_are_put_outermost_whatever_the_layout(opencv, request):
     inner = photo(30, 40, innermost=True)
     parts = [inner, inner[:, 3:20, 5:11], photo(30, 40), photo(30, 40)[:, 1:9, 2:7], inner[:, ::2, ::2], inner.flip(-1)]
     for part in [*parts, *(photo(*size, innermost=True) for size in ((1, 1), (5, 1), (1, 5)))]:
@@ -48,8 +51,26 @@ def test_colours_are_put_outermost_whatever_the_layout(opencv):
         assert turned.is_contiguous()
         assert torch.equal(turned, before)
         assert torch.equal(part, before)
-    if opencv:
-        assert len(opencv) >= 2  # the image, and the part of which rows are further apart than they are long
+    turned_by_opencv = 6  # the image, a part of it, mirrored, and three that are a pixel wide or high
+    assert len(opencv) == (turned_by_opencv if "with OpenCV" in request.node.name else 0)
+
+
+@pytest.mark.usefixtures("opencv")
+def test_what_opencv_would_not_turn_is_turned_too():
+    for image in (torch.rand(4, 5, 3).permute(2, 0, 1), torch.arange(20).view(4, 5, 1).permute(2, 0, 1)):
+        assert torch.equal(colours_outermost(image), image)
+
+
+def test_opencv_may_be_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    pixels._opencv.cache_clear()
+    try:
+        assert torch.equal(colours_outermost(photo(30, 40, innermost=True)), photo(30, 40))
+        assert pixels.turner().startswith(
+            "torch, which takes it three times as long as OpenCV (pip install oltr[fast])"
+        )
+    finally:
+        pixels._opencv.cache_clear()
 
 
 @pytest.mark.usefixtures("opencv")

@@ -43,7 +43,7 @@ def import_checkpoint(request: Request, path: Path) -> RunFolder:
     foreign = read_checkpoint(path)
     experiment = experiment_of(request, stage)
     best = as_best(experiment, foreign, path, request.command)
-    experiment.rehearse()
+    experiment.rehearse(trains=False)
     with folder.alone():
         _begin(folder, stage, experiment.splits, path)
         try:

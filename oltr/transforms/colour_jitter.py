@@ -16,6 +16,7 @@ GREY = (0.2989, 0.587, 0.114)
 LEAST = 1e-12
 """Stands for a factor of 0, which could not be undone."""
 STEPS = ("brightness", "contrast", "saturation")
+COMPILATIONS = 64
 Scale = Tensor | float
 
 
@@ -81,7 +82,14 @@ def formula(images: Tensor, order: Sequence[str], factors: Tensor, scale: Tensor
 
 @cache
 def _compiled_formula() -> Callable[..., Tensor]:
-    """One for all jitters, and none of their attributes: they are sent to workers."""
+    """One for all jitters, and none of their attributes: they are sent to workers.
+
+    Torch gives up on a function that it has compiled eight times. Here are six orders, and each may be compiled again
+    where gradients are off, or a batch has one image or as many as it has rows.
+    """
+    limits = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(limits, "recompile_limit") else "cache_size_limit"  # before torch 2.7
+    setattr(limits, limit, max(COMPILATIONS, getattr(limits, limit)))
     return torch.compile(formula, dynamic=True)
 
 

@@ -9,6 +9,7 @@ import torch
 from torchvision.transforms.v2 import functional as of_one_image
 
 from oltr.contracts import UserError
+from oltr.transforms import colour_jitter
 from oltr.transforms.colour_jitter import LEAST, Adjusting, ColourJitter, formula
 from oltr.transforms.colour_jitter import STEPS as NAMES
 
@@ -93,6 +94,28 @@ def test_what_is_compiled_is_what_is_not_and_travels_to_workers():
         assert found.is_contiguous()
         compiled = pickle.loads(pickle.dumps(compiled))
     assert len(orders) >= 3
+
+
+def test_the_formula_is_given_to_torch_where_that_is_wanted(monkeypatch):
+    given, worked = [], []
+
+    def compiled(function, **options):
+        given.append((function, options))
+        return lambda *arguments: worked.append(len(arguments[0])) or function(*arguments)
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    colour_jitter._compiled_formula.cache_clear()
+    try:
+        jitter = ColourJitter(brightness=0.4, contrast=0.4, saturation=0.4)
+        jitter(stored(), torch.Generator())
+        assert not given
+        jitter.compile()
+        jitter(stored(), torch.Generator())
+        jitter(stored(5), torch.Generator())
+    finally:
+        colour_jitter._compiled_formula.cache_clear()
+    assert given == [(formula, {"dynamic": True})]
+    assert worked == [11, 5]
 
 
 def test_the_whole_is_some_order_of_the_steps_with_the_factors_drawn():

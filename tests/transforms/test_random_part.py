@@ -6,7 +6,7 @@ from torchvision.transforms import v2
 
 from oltr.transforms.random_part import random_part
 
-SIZES = [(256, 256), (75, 100), (100, 75), (31, 97), (10, 300), (300, 10), (1, 1)]
+SIZES = [(256, 256), (75, 100), (100, 75), (31, 97), (10, 300), (300, 10), (11, 300), (300, 11), (1, 1)]
 
 
 @pytest.mark.parametrize("scale", [(0.08, 1.0), (1.0, 1.0), (0.5, 0.6)], ids=str)

@@ -11,6 +11,7 @@ from oltr.contracts import UserError
 from oltr.transforms.cifar import CifarTest, CifarTrain
 from oltr.transforms.plain import Plain
 from oltr.transforms.shift import Shift
+from tests.levels import assert_same_pixels
 
 CIFAR_MEAN, CIFAR_STD = [0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.2010]
 
@@ -70,8 +71,13 @@ def test_cifar_test_only_normalises():
 
 def test_other_sizes_are_resized_with_antialias():
     photo = stored(1, 70, 90)[0]
-    assert torch.equal(CifarTrain().image(photo), images_of.resize(photo, [32, 32], antialias=True))
-    assert torch.equal(Plain(size=64).image(photo), images_of.resize(photo, [64, 64], antialias=True))
+    assert_same_pixels(CifarTrain().image(photo), images_of.resize(photo, [32, 32], antialias=True))
+    for size in (64, 70, 90):  # of which two are one of its sides
+        expected = images_of.resize(photo, [size, size], antialias=True)
+        assert_same_pixels(Plain(size=size).image(photo), expected)
+        inner = Plain(size=size).image(photo.permute(1, 2, 0).contiguous().permute(2, 0, 1))
+        assert_same_pixels(inner, expected)
+        assert inner.is_contiguous()
     assert Plain().image(photo) is photo
 
 
